@@ -1,0 +1,12 @@
+"""Recognise landmarks in photographs, and know when there is none."""
+
+__version__ = "0.1.0"
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used, and the user can mend it.
+
+    The message is one line that says what is wrong, what to do about it, and
+    ends with what was received. The command line prints it without a traceback
+    and exits with code 1.
+    """

@@ -1,0 +1,83 @@
+"""How every verb runs from a shell.
+
+A verb is a module with a frozen dataclass `Config` and a function `run`, and
+ends with
+
+    if __name__ == "__main__":
+        command.main(run, Config)
+
+Help is the module's docstring and its flags. What the user can mend is one line
+and no traceback: exit code 2 for wrong flags, 1 for anything else.
+"""
+
+import errno
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from landmark_tf import InputError, config
+
+
+def main(
+    run: Callable[[Any], Any],
+    config_class: type,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Parses flags, runs the verb, and turns expected failures into one line.
+
+    Args:
+        run: the verb's work, called with one `config_class`.
+        config_class: the verb's settings.
+        arguments: the words behind the module's name; None: `sys.argv[1:]`.
+
+    Raises:
+        SystemExit: on `--help` and on every failure that the user can mend.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    module = sys.modules[run.__module__]
+    name = module.__spec__.name if module.__spec__ else module.__name__
+    if any(word in ("--help", "-help", "-h") for word in arguments):
+        print(usage(name, module, config_class))
+        sys.exit(0)
+    try:
+        settings = config.parse(config_class, arguments)
+    except flags.Error as error:
+        line = " ".join(str(error).split()).removeprefix("flag ")
+        _stop(f"{line} (see python -m {name} --help)", code=2)
+    try:
+        run(settings)
+    except InputError as error:
+        _stop(str(error))
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        _stop(f"{_MENDABLE[error.errno]}: {error.filename or error}")
+    except KeyboardInterrupt:
+        _stop("interrupted; the same command goes on where it can", code=130)
+
+
+_MENDABLE = {
+    errno.ENOSPC: "the disk is full; free some space and run it again",
+    errno.EDQUOT: "the disk quota is used up; free some and run it again",
+    errno.EACCES: "permission denied; choose another path or allow it",
+    errno.EPERM: "not permitted; choose another path or allow it",
+    errno.EROFS: "the file system is read-only; choose another path",
+}
+
+
+def usage(name: str, module: Any, config_class: type) -> str:
+    """The text of `--help`: what the verb does, and its flags."""
+    about = inspect.cleandoc(module.__doc__ or "")
+    return textwrap.dedent(
+        f"python -m {name} [--flag=value ...] [--flagfile=FILE]\n\n{{}}\n\n"
+        "flags:\n{}"
+    ).format(about, config.describe(config_class))
+
+
+def _stop(line: str, code: int = 1) -> None:
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(code)
