@@ -1,0 +1,97 @@
+"""Measures a trained model on a split of its dataset.
+
+    python -m landmark_tf.evaluate --run=runs/photos
+
+Prints, and writes to metrics.json in the run directory: loss, accuracy and
+top-5 accuracy over the pictures that show a landmark; gap, the Global Average
+Precision over all pictures; gap_landmarks, over those that show one.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+from landmark_tf import InputError, command, config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of an evaluation."""
+
+    run: str = config.field(help="run directory of a training")
+    data: str = config.field(
+        "", help="dataset folder; none: the one it was trained on"
+    )
+    split: str = config.field(
+        "validation", help="which pictures, as TFDS writes it: test[:50%]"
+    )
+    batch_size: int = config.field(
+        64, help="pictures of one step over all devices"
+    )
+    strategy: str = config.field(
+        "auto",
+        choices=("auto", "one", "mirrored"),
+        help="devices; auto: all GPUs when there are several, else one device",
+    )
+
+
+def run(settings: Config) -> dict[str, float | int]:
+    """Evaluates; prints the figures and writes them to metrics.json.
+
+    Returns:
+        `loss`, `accuracy`, `top5_accuracy`, `gap`, `gap_landmarks`, `examples`,
+        `landmark_examples`.
+
+    Raises:
+        InputError: no such run, dataset or split.
+    """
+    from landmark_tf.files import quiet
+
+    quiet.import_tensorflow()
+    from landmark_tf.data import tfrecords
+    from landmark_tf.files import atomic
+    from landmark_tf.training import evaluation, run_directory, strategy
+
+    devices = strategy.create(settings.strategy)
+    with devices.scope():
+        trained = run_directory.open_run(settings.run)
+    dataset = tfrecords.open_dataset(settings.data or trained.data)
+    theirs = dataset.classes["landmark_id"].tolist()
+    if theirs != trained.classes["landmark_id"].tolist():
+        raise InputError(
+            "the dataset has other landmarks than the run was trained on; "
+            f"prepare it from the same training CSV. Received: {dataset.path}"
+        )
+    figures = evaluation.Evaluator(
+        dataset, settings.split, trained.model, devices, settings.batch_size
+    )()
+    print(describe(figures, settings.split))
+    atomic.write_text(
+        pathlib.Path(settings.run) / "metrics.json",
+        json.dumps(
+            {"split": settings.split, "data": str(dataset.path), **figures},
+            indent=2,
+        )
+        + "\n",
+    )
+    return figures
+
+
+def describe(figures: dict[str, float | int], split: str) -> str:
+    """The figures as a person reads them, one a line."""
+    others = figures["examples"] - figures["landmark_examples"]
+    return "\n".join(
+        (
+            f"{split}: {figures['landmark_examples']} pictures of landmarks, "
+            f"{others} of none",
+            f"  GAP            {figures['gap']:.4f}  (on the landmarks alone "
+            f"{figures['gap_landmarks']:.4f})",
+            f"  accuracy       {figures['accuracy']:.4f}",
+            f"  top-5 accuracy {figures['top5_accuracy']:.4f}",
+            f"  loss           {figures['loss']:.4f}",
+        )
+    )
+
+
+if __name__ == "__main__":
+    command.main(run, Config)

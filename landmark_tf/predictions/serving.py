@@ -1,0 +1,67 @@
+"""From the bytes of a photograph to landmarks: one graph for every use.
+
+`predict` and the exported SavedModel run the same functions, so that a
+submission made with either is the same.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from landmark_tf.data import pipeline
+
+
+class Recogniser(tf.Module):
+    """A network with its landmarks and its threshold.
+
+    Args:
+        model: uint8 images [N, S, S, 3] -> logits [N, C].
+        landmark_ids: int64 [C], the landmark of each class.
+        top_k: k, the number of landmarks to answer with, in [1, C].
+        threshold: the least confidence, in [0, 1], at which the most confident
+            landmark counts as seen.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        landmark_ids: np.ndarray,
+        top_k: int = 1,
+        threshold: float = 0.0,
+    ):
+        super().__init__(name="recogniser")
+        self.model = model
+        self.image_size = model.input_shape[1]
+        self._landmark_ids = tf.constant(landmark_ids, tf.int64)
+        self.top_k = min(top_k, len(landmark_ids))
+        self._threshold = tf.constant(threshold, tf.float32)
+        self._image = tf.TensorSpec(
+            (self.image_size, self.image_size, 3), tf.uint8
+        )
+        self.recognise = tf.function(
+            self._recognise,
+            input_signature=[tf.TensorSpec([None, *self._image.shape], "uint8")],
+        )
+        self.serve = tf.function(
+            self._serve,
+            input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")],
+        )
+
+    def preprocess(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """One JPEG or PNG, string [], to uint8 [S, S, 3]."""
+        return pipeline.preprocess(image_bytes, self.image_size)
+
+    def _recognise(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = tf.cast(self.model(images, training=False), tf.float32)
+        confidence, label = tf.math.top_k(tf.nn.softmax(logits), self.top_k)
+        return {
+            "landmark_id": tf.gather(self._landmark_ids, label),
+            "confidence": confidence,
+            "is_landmark": confidence[:, 0] >= self._threshold,
+        }
+
+    def _serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = tf.map_fn(
+            self.preprocess, image_bytes, fn_output_signature=self._image
+        )
+        return self._recognise(images)

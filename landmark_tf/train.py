@@ -1,0 +1,256 @@
+"""Trains a network on a dataset that `prepare` made.
+
+    python -m landmark_tf.train --flagfile=configs/quickstart.flags
+    python -m landmark_tf.train --data=tfrecords/photos --run=runs/photos
+
+Writes the run directory: the best model by validation GAP (model.keras), the
+newest states (checkpoints/), history.csv, TensorBoard's logs/, flags.txt. The
+same command on a killed training goes on where it was.
+"""
+
+import dataclasses
+import functools
+import math
+import pathlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from landmark_tf import InputError, command, config
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from landmark_tf.data import tfrecords
+    from landmark_tf.training import loop
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of a training."""
+
+    data: str = config.field(help="dataset folder, made by prepare")
+    run: str = config.field(help="run directory to make or to go on with")
+    model: str = config.field("resnet50", help="network, by its name")
+    image_size: int = config.field(
+        0, help="side of the square input in pixels; 0: the network's default"
+    )
+    batch_size: int = config.field(
+        256, help="pictures of one step over all devices"
+    )
+    epochs: int = config.field(20, help="passes over the training pictures")
+    learning_rate: float = config.field(0.01, help="step size of SGD, above 0")
+    momentum: float = config.field(0.9, help="momentum of SGD, in [0, 1)")
+    weight_decay: float = config.field(
+        1e-4, help="L2 decay of kernels; batch norm and biases have none"
+    )
+    augment: str = config.field(
+        "report",
+        choices=("report", "flip", "none"),
+        help="random changes of training pictures; report: flip, then crop, "
+        "colour jitter or affine",
+    )
+    train_split: str = config.field(
+        "train", help="what to train on, as TFDS writes it: train[:10%]"
+    )
+    validation_split: str = config.field(
+        "validation", help="what to choose the best model by"
+    )
+    strategy: str = config.field(
+        "auto",
+        choices=("auto", "one", "mirrored"),
+        help="devices; auto: all GPUs when there are several, else one device",
+    )
+    steps_per_call: int = config.field(
+        1, help="steps between two looks at the loss; more is faster on a GPU"
+    )
+    seed: int = config.field(0, help="of weights, order and augmentation")
+
+
+# What may change when a run goes on.
+_FREE = {"epochs", "strategy", "steps_per_call"}
+
+
+def run(settings: Config) -> dict[str, float]:
+    """Trains, and measures the best model on the validation split.
+
+    Returns:
+        The figures of `evaluate`; empty without a validation split.
+
+    Raises:
+        InputError: settings or data that cannot be used.
+    """
+    _check(settings)
+    from landmark_tf.files import quiet
+
+    quiet.import_tensorflow()
+    import keras
+
+    from landmark_tf.data import pipeline, tfrecords
+    from landmark_tf.training import (
+        checkpoints,
+        loop,
+        run_directory,
+        strategy,
+        watching,
+    )
+
+    dataset = tfrecords.open_dataset(settings.data)
+    keras.utils.set_random_seed(settings.seed)
+    trainer = _make_trainer(settings, dataset.num_classes)
+    steps_per_epoch = pipeline.steps_per_epoch(
+        dataset, settings.train_split, settings.batch_size
+    )
+    path = pathlib.Path(settings.run)
+    run_directory.create(
+        path, config.to_flags(settings), dataset.path / "classes.csv", _FREE
+    )
+    saver = checkpoints.Checkpoints(path, trainer, steps_per_epoch)
+    first_step = saver.restore()
+    _announce(settings, trainer, steps_per_epoch, first_step)
+    if first_step < settings.epochs * steps_per_epoch:
+        make = _maker(settings, trainer, dataset, first_step)
+        sample = make(batch_size=min(16, settings.batch_size))
+        shown = watching.callbacks(
+            path,
+            next(iter(sample))["image"].numpy(),
+            first_step // steps_per_epoch,
+        )
+        loop.fit(
+            trainer,
+            iter(
+                strategy.distribute(
+                    trainer.strategy, settings.batch_size, make
+                )
+            ),
+            steps_per_epoch=steps_per_epoch,
+            epochs=settings.epochs,
+            first_step=first_step,
+            steps_per_call=settings.steps_per_call,
+            validate=_validator(settings, trainer, dataset),
+            callbacks=keras.callbacks.CallbackList(
+                [*shown, saver],
+                model=trainer.model,
+                epochs=settings.epochs,
+                steps=steps_per_epoch,
+                verbose=watching.verbosity(),
+            ),
+        )
+    return _finish(settings)
+
+
+def _check(settings: Config) -> None:
+    """Refuses nonsense before TensorFlow is imported."""
+    for name, low, high in (
+        ("batch_size", 1, math.inf),
+        ("epochs", 1, math.inf),
+        ("image_size", 0, 4096),
+        ("steps_per_call", 1, math.inf),
+        ("learning_rate", 0, math.inf),
+        ("momentum", 0, 1),
+        ("weight_decay", 0, math.inf),
+    ):
+        value = getattr(settings, name)
+        if not low <= value <= high or not math.isfinite(value):
+            raise InputError(
+                f"--{name} must lie between {low} and {high}. Received: {value}"
+            )
+
+
+def _make_trainer(settings: Config, num_classes: int) -> "loop.Trainer":
+    from landmark_tf.models import registry
+    from landmark_tf.training import loop, optimizers, strategy
+
+    devices = strategy.create(settings.strategy)
+    with devices.scope():
+        model = registry.create_model(
+            settings.model, num_classes, settings.image_size or None
+        )
+        strategy.synchronize_batch_norm(model, devices)
+        optimizer = optimizers.SGD(
+            settings.learning_rate,
+            momentum=settings.momentum,
+            l2=settings.weight_decay,
+        )
+    return loop.Trainer(model, optimizer, devices, settings.batch_size)
+
+
+def _maker(
+    settings: Config,
+    trainer: "loop.Trainer",
+    dataset: "tfrecords.Dataset",
+    first_step: int,
+) -> Callable[..., "tf.data.Dataset"]:
+    from landmark_tf.data import pipeline
+
+    return functools.partial(
+        pipeline.train_batches,
+        dataset,
+        split=settings.train_split,
+        image_size=trainer.model.input_shape[1],
+        seed=settings.seed,
+        augment=settings.augment,
+        first_step=first_step,
+        epochs=settings.epochs,
+    )
+
+
+def _validator(
+    settings: Config, trainer: "loop.Trainer", dataset: "tfrecords.Dataset"
+) -> Callable[[], dict] | None:
+    from landmark_tf.training import evaluation
+
+    if not settings.validation_split:
+        return None
+    return evaluation.Evaluator(
+        dataset,
+        settings.validation_split,
+        trainer.model,
+        trainer.strategy,
+        settings.batch_size,
+    )
+
+
+def _announce(
+    settings: Config,
+    trainer: "loop.Trainer",
+    steps_per_epoch: int,
+    first_step: int,
+) -> None:
+    total = settings.epochs * steps_per_epoch
+    print(
+        f"{settings.model}, {trainer.model.count_params():,} parameters, "
+        f"{trainer.model.input_shape[1]} px, "
+        f"{trainer.strategy.num_replicas_in_sync} device(s), batch "
+        f"{settings.batch_size}, {settings.epochs} epochs of "
+        f"{steps_per_epoch} steps, logs in {settings.run}/logs"
+    )
+    if first_step >= total:
+        print(f"all {total} steps are done; more --epochs would go on")
+    elif first_step:
+        print(f"goes on after step {first_step} of {total}")
+
+
+def _finish(settings: Config) -> dict[str, float]:
+    """Measures the model that was kept, and says what to do next."""
+    from landmark_tf import evaluate
+
+    figures = {}
+    if settings.validation_split:
+        figures = evaluate.run(
+            evaluate.Config(
+                run=settings.run,
+                data=settings.data,
+                split=settings.validation_split,
+                batch_size=settings.batch_size,
+            )
+        )
+    print(
+        "next: python -m landmark_tf.predict "
+        f"--run={settings.run} --csv=TEST.csv --image_root=PHOTOGRAPHS "
+        "--out=submission.csv"
+    )
+    return figures
+
+
+if __name__ == "__main__":
+    command.main(run, Config)
