@@ -1,0 +1,249 @@
+"""Kaggle's CSV files, in and out: submissions, and the solution.
+
+    id,landmarks
+    a6ab29522ab65bfb,
+    22e60b73a3b8ef6b,151548 0.75 37881 0.125
+
+A submission names every id once; `landmarks` is empty or pairs of a landmark
+and its confidence. A solution names the true landmarks only, and in a third
+column `Usage` the part of the competition that counts the row.
+"""
+
+import csv
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+import pandas as pd
+
+from landmark_tf import InputError
+from landmark_tf.files import atomic
+
+_USAGES = ("Public", "Private", "Ignored")
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def read_ids(path: str | os.PathLike) -> list[str]:
+    """Reads the column `id` of a CSV file; raises as `read_submission`."""
+    return _read_columns(path, ("id",))["id"]
+
+
+def read_submission(path: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
+    """Reads a submission.
+
+    Args:
+        path: the CSV file, with or without further columns.
+
+    Returns:
+        The predictions, one a row, in the order of the file: `id` text,
+        `landmark_id` int64, `confidence` float32, `order` int64, the place of
+        the pair in its row, from 0; and all ids, those without a prediction
+        too, in the order of the file.
+
+    Raises:
+        InputError: the file is missing, empty, not UTF-8 or not a CSV; a
+            column is missing; an id is empty or stands twice; a row is not
+            pairs of a whole number and a number finite as float32, or names a
+            landmark twice.
+    """
+    columns = _read_columns(path)
+    row, landmark_id, confidence, order = [], [], [], []
+    for place, text in enumerate(columns["landmarks"]):
+        words = text.split()
+        try:
+            landmarks = [_landmark(word) for word in words[::2]]
+            confidence += [_confidence(word) for word in words[1::2]]
+            if len(words) % 2:
+                raise ValueError("write a confidence behind each landmark")
+            if len(set(landmarks)) < len(landmarks):
+                raise ValueError("name a landmark once in a row")
+        except ValueError as error:
+            _refuse(path, columns["id"][place], error, text)
+        landmark_id += landmarks
+        row += [place] * len(landmarks)
+        order += range(len(landmarks))
+    ids = np.array(columns["id"], dtype=object)
+    table = {
+        "id": ids[np.array(row, np.int64)],
+        "landmark_id": np.array(landmark_id, np.int64),
+        "confidence": np.array(confidence, np.float32),
+        "order": np.array(order, np.int64),
+    }
+    return pd.DataFrame(table).astype({"id": str}), columns["id"]
+
+
+def write_submission(
+    path: str | os.PathLike,
+    ids: Sequence[str],
+    landmark_id: np.ndarray,
+    confidence: np.ndarray,
+) -> None:
+    """Writes a submission, whole or not at all; its folder is made.
+
+    The pairs of a row are written by falling confidence, equal ones by rising
+    landmark. Confidences read back as the same float32.
+
+    Args:
+        path: the CSV file to make or replace.
+        ids: N different ids, in the order of the test file.
+        landmark_id: int [N, k], from 0; -1 makes no prediction, and a row of
+            nothing else is left empty.
+        confidence: float [N, k], finite as float32 where a landmark stands.
+
+    Raises:
+        InputError: an id is empty or stands twice.
+        ValueError: shapes that do not fit, a confidence that is not finite, a
+            landmark twice in one row.
+    """
+    ids, landmark_id = list(ids), np.asarray(landmark_id)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        confidence = np.asarray(confidence).astype(np.float32)
+    _check_ids(path, ids)
+    _check_pairs(ids, landmark_id, confidence)
+    order = np.lexsort((landmark_id, -confidence), axis=1)
+    landmarks = np.take_along_axis(landmark_id, order, axis=1).tolist()
+    confidences = np.take_along_axis(confidence, order, axis=1).tolist()
+    # 9 digits give back every float32, even when they are read as float64
+    # first and rounded again; the fewest that tell two float32 apart may not.
+    texts = (
+        " ".join(f"{a} {b:.9g}" for a, b in zip(*pairs) if a >= 0)
+        for pairs in zip(landmarks, confidences)
+    )
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic.replacing(path) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("id", "landmarks"))
+            writer.writerows(zip(ids, texts))
+
+
+def _check_pairs(
+    ids: Sequence[str], landmark_id: np.ndarray, confidence: np.ndarray
+) -> None:
+    shape = landmark_id.shape
+    if len(shape) != 2 or len(ids) != shape[0] or confidence.shape != shape:
+        raise ValueError(
+            "expected N ids and two arrays [N, k]. "
+            f"Received: {len(ids)} ids, {shape}, {confidence.shape}"
+        )
+    if landmark_id.dtype.kind not in "iu":
+        raise ValueError(f"expected int. Received: {landmark_id.dtype}")
+    wrong = (landmark_id >= 0) & ~np.isfinite(confidence)
+    if wrong.any():
+        value = confidence[wrong][0]
+        raise ValueError(f"expected finite float32. Received: {value}")
+    rising = np.sort(landmark_id, axis=1)
+    twice = (rising[:, 1:] == rising[:, :-1]) & (rising[:, 1:] >= 0)
+    if twice.any():
+        raise ValueError(
+            "a row may name a landmark once. Received: one twice for "
+            f"{ids[int(np.argmax(twice.any(axis=1)))]!r}"
+        )
+
+
+def read_solution(path: str | os.PathLike) -> pd.DataFrame:
+    """Reads the true landmarks of the queries.
+
+    Args:
+        path: a CSV file of `id,landmarks`, with or without `Usage`.
+
+    Returns:
+        One query a row, in the order of the file: `id` text; `landmarks`, a
+        tuple of int, empty where there is none; `usage`, Public, Private or
+        Ignored, or "" where the file has no such column. What the file says
+        of an ignored query is not read: its landmarks are empty.
+
+    Raises:
+        InputError: as `read_submission`; a landmark is not a whole number; a
+            Usage is none of the three.
+    """
+    columns = _read_columns(path)
+    usage = columns.get("Usage", [""] * len(columns["id"]))
+    truths = []
+    for name, text, use in zip(columns["id"], columns["landmarks"], usage):
+        try:
+            if "Usage" in columns and use not in _USAGES:
+                raise ValueError(f"write {', '.join(_USAGES)} as Usage")
+            words = text.split() if use != "Ignored" else ()
+            truths.append(tuple(_landmark(word) for word in words))
+        except ValueError as error:
+            _refuse(path, name, error, f"{text},{use}")
+    truths = pd.Series(truths, dtype=object)  # tuples stay whole
+    table = {"id": columns["id"], "landmarks": truths, "usage": usage}
+    return pd.DataFrame(table).astype({"id": str, "usage": str})
+
+
+def _landmark(word: str) -> int:
+    # int() alone takes "1_0" and "+1"; 18 digits are sure to fit in int64.
+    if not (word.isascii() and word.isdigit() and len(word) <= 18):
+        raise ValueError(f"write landmark {word!r} as a whole number")
+    return int(word)
+
+
+def _confidence(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= _FLOAT32_MAX:
+        raise ValueError(f"write confidence {word!r} as a finite number")
+    return value
+
+
+def _refuse(
+    path: str | os.PathLike, name: str, error: ValueError, text: str
+) -> NoReturn:
+    raise InputError(
+        f"{path}, id {name!r}: {error}. Received: {text[:80]!r}"
+    ) from error
+
+
+def _read_columns(
+    path: str | os.PathLike, required: tuple[str, ...] = ("id", "landmarks")
+) -> dict[str, list[str]]:
+    """The columns of a CSV file as text, nothing guessed; ids are checked."""
+    # pandas.read_csv would shift columns where rows are longer than the header
+    # and fill up those that are shorter.
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            rows = []
+            for row in reader:
+                if row and len(row) != len(header):
+                    raise csv.Error(f"{len(row)} of {len(header)} fields")
+                rows += [row] if row else []
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(
+            f"no such CSV file; give the path of one. Received: {path}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text; save it as UTF-8. "
+            f"Received: byte 0x{error.object[error.start]:02x}"
+        ) from error
+    except csv.Error as error:
+        raise InputError(
+            f"{path} is no CSV file with as many fields in each line as in the "
+            f"first; mend line {reader.line_num}. Received: {error}"
+        ) from error
+    if absent := [name for name in required if name not in header]:
+        raise InputError(
+            f"{path} needs the columns {','.join(required)} in its first line; "
+            f"add {','.join(absent)}. Received: {','.join(header)[:80]!r}"
+        )
+    columns = {name: [r[i] for r in rows] for i, name in enumerate(header)}
+    _check_ids(path, columns["id"])
+    return columns
+
+
+def _check_ids(path: str | os.PathLike, ids: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in ids:
+        if not name or name in seen:
+            what = "twice; keep one of its rows" if name else "without letters"
+            raise InputError(f"{path} has an id {what}. Received: {name!r}")
+        seen.add(name)
