@@ -1,4 +1,4 @@
-"""Photographs and a CSV of labels become a dataset to train on.
+r"""Photographs and a CSV of labels become a dataset to train on.
 
     python -m landmark_tf.prepare --train_csv=train.csv --image_root=train \
         --out=tfrecords/mine
@@ -9,15 +9,10 @@ OUT/rejected.csv with the reason. A run that was stopped goes on when the same
 command is given again.
 """
 
-import csv
 import dataclasses
-import functools
-import io
 import json
 import math
 import os
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +20,10 @@ from landmark_tf import InputError, command, config
 
 if TYPE_CHECKING:
     from landmark_tf.data.catalog import Catalog
-    from landmark_tf.files.shards import Task
+    from landmark_tf.data.plan import Plan, Summary
 
-_IMAGES_PER_SHARD = 8192  # about 200 MB at 256 pixels
 _SAMPLE = 64  # pictures that are encoded for a dry run
 _LOOKED_FOR = 1000  # pictures that may be missing before it looks like an error
-_RECORD = 90  # bytes of a record besides its picture and its id
 _SOURCES = ("train_csv", "no_landmark_csv", "label_to_category")
 # What the output does not depend on.
 _HOW = ("out", "workers", "beam", "dry_run", "class_plot")
@@ -78,47 +71,7 @@ class Config:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """What was done, or would be.
-
-    Attributes:
-        rows: read from the CSV files: stored, rejected or left out.
-        stored: pictures in the dataset (planned ones in a dry run).
-        rejected: rows that cannot be used, by reason.
-        left_out: good rows of classes that were left out.
-        classes: landmarks in the dataset.
-        images: pictures in each split.
-        shards: files of each split.
-        bytes: size of the shards (projected in a dry run).
-    """
-
-    rows: int
-    stored: int
-    rejected: dict[str, int]
-    left_out: int
-    classes: int
-    images: dict[str, int]
-    shards: dict[str, int]
-    bytes: int
-
-    def __str__(self) -> str:
-        """A table for people."""
-        lines = [
-            f"rows read     {self.rows:>12,}",
-            f"  rejected    {sum(self.rejected.values()):>12,}",
-            *(f"    {n:>10,}  {why}" for why, n in self.rejected.items()),
-            f"  left out    {self.left_out:>12,}  (their class was left out)",
-            f"  stored      {self.stored:>12,}",
-            f"classes       {self.classes:>12,}",
-        ]
-        for split, count in self.images.items():
-            files = f"in {self.shards[split]} files"
-            lines.append(f"{split:<14}{count:>12,}  {files}")
-        return "\n".join([*lines, f"megabytes     {self.bytes / 1e6:>12,.1f}"])
-
-
-def run(settings: Config) -> Summary:
+def run(settings: Config) -> "Summary":
     """Writes the dataset.
 
     Args:
@@ -135,13 +88,15 @@ def run(settings: Config) -> Summary:
     _check(settings)
     # These import pandas, which --help need not wait for.
     from landmark_tf.data import catalog as catalogs
-    from landmark_tf.data import class_plot, tfrecords
-    from landmark_tf.files import shards
+    from landmark_tf.data import class_plot, tfrecords, writing
+    from landmark_tf.data.plan import plan_shards
+    from landmark_tf.files import workspace
 
-    given = _settings(settings)
-    finished = shards.is_finished(settings.out, tfrecords.SETTINGS, given)
+    name = tfrecords.dataset_name(settings.out)
+    given = _recorded(settings, name)
+    finished = workspace.is_finished(settings.out, tfrecords.SETTINGS, given)
     if finished and not (settings.dry_run or settings.class_plot):
-        return _finished(Path(settings.out, tfrecords.SETTINGS))
+        return _finished(settings)
     catalog = catalogs.build(
         settings.train_csv,
         no_landmark_csv=settings.no_landmark_csv,
@@ -156,13 +111,91 @@ def run(settings: Config) -> Summary:
             catalog.class_sizes, settings.min_images, settings.class_plot
         )
         print(f"drew {settings.class_plot}")
-    plan = plan_shards(catalog, settings.out, settings.shards)
+    if finished and not settings.dry_run:
+        return _finished(settings)
+    _look_for_images(settings, catalog)
+    plan = plan_shards(catalog, name, settings.shards)
     if settings.dry_run:
         return _dry_run(settings, catalog, plan)
-    if finished:
-        return _finished(Path(settings.out, tfrecords.SETTINGS))
-    _look_for_images(settings, catalog)
-    return _write(settings, given, catalog, plan)
+    summary = writing.write(
+        settings.out,
+        catalog,
+        plan,
+        given,
+        image_root=settings.image_root,
+        stored_size=settings.stored_size,
+        square=settings.square,
+        workers=settings.workers,
+        beam=settings.beam,
+    )
+    print(f"wrote {settings.out}\n{summary}")
+    return summary
+
+
+def _recorded(settings: Config, name: str) -> dict[str, object]:
+    """The settings that decide the output's bytes, for prepare.json."""
+    from landmark_tf.files import workspace
+
+    given = {"name": name, **dataclasses.asdict(settings)}
+    given = {key: value for key, value in given.items() if key not in _HOW}
+    for source in _SOURCES:
+        if path := given[source]:
+            given[f"{source}_sha256"] = workspace.fingerprint(path)
+    return given
+
+
+def _finished(settings: Config) -> "Summary":
+    """Says that nothing is left to do."""
+    from landmark_tf.data import plan, tfrecords
+
+    content = Path(settings.out, tfrecords.SETTINGS).read_text("utf-8")
+    summary = plan.Summary(**json.loads(content)["summary"])
+    print(f"{settings.out} was written before; nothing to do\n{summary}")
+    return summary
+
+
+def _look_for_images(settings: Config, catalog: "Catalog") -> None:
+    """Notices a wrong --image_root before every picture is rejected."""
+    from landmark_tf.files import images
+
+    for image_id in catalog.table.id[:_LOOKED_FOR]:
+        try:
+            images.find_image(settings.image_root, image_id)
+            return
+        except images.ImageError:
+            last = image_id
+    raise InputError(
+        f"no picture is there: looked for a/b/c/abc….jpg and abc….jpg of "
+        f"{min(_LOOKED_FOR, len(catalog.table))} ids, such as {last}. "
+        f"Received: --image_root={settings.image_root}"
+    )
+
+
+def _dry_run(settings: Config, catalog: "Catalog", plan: "Plan") -> "Summary":
+    """Prints the plan and the size that it would have."""
+    from landmark_tf.data.plan import projected_bytes, summarize
+    from landmark_tf.files import images
+
+    sizes = []
+    for image_id in catalog.table.nsmallest(_SAMPLE, "place").id:
+        try:
+            path = images.find_image(settings.image_root, image_id)
+            jpeg = images.stored_jpeg(
+                path, settings.stored_size, settings.square
+            )
+            sizes.append(len(jpeg))
+        except images.ImageError:
+            sizes.append(0)
+    summary = dataclasses.replace(
+        summarize(catalog, plan),
+        bytes=projected_bytes(catalog, sizes),
+    )
+    print(f"would write {settings.out}\n{summary}")
+    print(
+        f"the size is projected from {len(sizes)} pictures, "
+        f"{sizes.count(0)} of them unreadable"
+    )
+    return summary
 
 
 def _check(settings: Config) -> None:
@@ -188,8 +221,8 @@ def _check(settings: Config) -> None:
     if not 0 <= settings.shards <= 99_999:
         refuse("shards", "from 1 to 99999, or 0 for automatic")
     for name in ("top_classes", "workers", "seed"):
-        if getattr(settings, name) < 0:
-            refuse(name, "0 or more")
+        if not 0 <= getattr(settings, name) < 2**63:
+            refuse(name, "0 or more, below 2^63")
     if not settings.out or "://" in settings.out:
         refuse("out", "a folder of this machine (mount a bucket first)")
     if not os.path.isdir(settings.image_root):
@@ -199,3 +232,7 @@ def _check(settings: Config) -> None:
         plot.endswith(".png") and os.path.isdir(os.path.dirname(plot) or ".")
     ):
         refuse("class_plot", "a name ending in .png in a folder that exists")
+
+
+if __name__ == "__main__":
+    command.main(run, Config)

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm import tqdm
 
 from landmark_tf import InputError, command, config
 from landmark_tf.data.toy_world.landmarks import Landmark, landmarks
 from landmark_tf.data.toy_world.scene import draw, picture_rng
+from landmark_tf.files import progress
 
 TEST_START = 1_000_000  # number of a landmark's first picture for the test
 
@@ -115,7 +115,7 @@ def run(settings: Config) -> None:
     out = Path(settings.out)
     pictures = plan(settings)
     homographies = {}
-    for picture in tqdm(pictures, "drawing", unit="picture"):
+    for picture in progress.track(pictures):
         rng = picture_rng(settings.seed, picture.landmark, picture.n)
         pixels, homography = draw(picture.landmark, settings.size, rng)
         path = out.joinpath(picture.split, *picture.id[:3])
