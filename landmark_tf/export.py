@@ -38,7 +38,7 @@ class Config:
         "negative: chosen by GAP",
     )
     keep_gap: float = config.field(
-        0.95, help="share of the split's GAP that the threshold keeps, in (0, 1]"
+        0.95, help="share of the split's GAP that the threshold keeps, above 0"
     )
     data: str = config.field(
         "", help="dataset folder; none: the one it was trained on"

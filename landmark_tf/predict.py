@@ -1,6 +1,6 @@
 """Writes a submission: the landmark and its confidence for each query.
 
-    python -m landmark_tf.predict --run=runs/photos --csv=test.csv \\
+    python -m landmark_tf.predict --run=runs/photos --csv=test.csv
         --image_root=test --out=submission.csv
 
 The CSV's column `id` names the photographs ROOT/a/b/c/abc....jpg (or
@@ -107,7 +107,8 @@ def _list_unreadable(
         with open(temporary, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("id", "reason"))
-            writer.writerows((ids[row], reasons[row]) for row in sorted(reasons))
+            for row, reason in sorted(reasons.items()):
+                writer.writerow((ids[row], reason))
     print(f"{len(reasons)} pictures cannot be read, listed in {listing}:")
     for row in sorted(reasons)[:10]:
         print(f"  {ids[row]!r}: {reasons[row]}")
@@ -136,9 +137,8 @@ def recognise_files(
     """
     import numpy as np
     import tensorflow as tf
-    import tqdm
 
-    from landmark_tf.files import images
+    from landmark_tf.files import images, progress
 
     reasons: dict[int, str] = {}
 
@@ -150,7 +150,8 @@ def recognise_files(
             return b""
 
     def read(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return row, tf.ensure_shape(tf.numpy_function(load, [row], "string"), [])
+        image_bytes = tf.numpy_function(load, [row], tf.string)
+        return row, tf.ensure_shape(image_bytes, [])
 
     batches = (
         tf.data.Dataset.range(len(ids))
@@ -168,7 +169,7 @@ def recognise_files(
     top_k = recogniser.top_k
     landmark_id = np.full((len(ids), top_k), -1, np.int64)
     confidence = np.zeros((len(ids), top_k), np.float32)
-    with tqdm.tqdm(total=len(ids), unit=" images", desc="predict") as bar:
+    with progress.bar(len(ids)) as bar:
         for rows, pictures in batches:
             answer = recogniser.recognise(pictures)
             landmark_id[rows.numpy()] = answer["landmark_id"].numpy()

@@ -100,6 +100,7 @@ def run(settings: Config) -> dict[str, float]:
     steps_per_epoch = pipeline.steps_per_epoch(
         dataset, settings.train_split, settings.batch_size
     )
+    validate = _validator(settings, trainer, dataset)
     path = pathlib.Path(settings.run)
     run_directory.create(
         path, config.to_flags(settings), dataset.path / "classes.csv", _FREE
@@ -118,15 +119,13 @@ def run(settings: Config) -> dict[str, float]:
         loop.fit(
             trainer,
             iter(
-                strategy.distribute(
-                    trainer.strategy, settings.batch_size, make
-                )
+                strategy.distribute(trainer.strategy, settings.batch_size, make)
             ),
             steps_per_epoch=steps_per_epoch,
             epochs=settings.epochs,
             first_step=first_step,
             steps_per_call=settings.steps_per_call,
-            validate=_validator(settings, trainer, dataset),
+            validate=validate,
             callbacks=keras.callbacks.CallbackList(
                 [*shown, saver],
                 model=trainer.model,

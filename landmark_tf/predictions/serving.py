@@ -38,10 +38,8 @@ class Recogniser(tf.Module):
         self._image = tf.TensorSpec(
             (self.image_size, self.image_size, 3), tf.uint8
         )
-        self.recognise = tf.function(
-            self._recognise,
-            input_signature=[tf.TensorSpec([None, *self._image.shape], "uint8")],
-        )
+        images = tf.TensorSpec([None, *self._image.shape], tf.uint8)
+        self.recognise = tf.function(self._recognise, input_signature=[images])
         self.serve = tf.function(
             self._serve,
             input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")],

@@ -48,9 +48,7 @@ def test_images_become_logits_and_survive_saving(name, image_size, tmp_path):
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_stages_are_found_by_name_at_their_strides(name):
     model = registry.create_model(name, num_classes=3, image_size=128)
-    sides = [
-        model.get_layer(f"conv{i}_x").output.shape[1] for i in range(2, 6)
-    ]
+    sides = [model.get_layer(f"conv{i}_x").output.shape[1] for i in range(2, 6)]
     assert sides == [32, 16, 8, 4]
 
 

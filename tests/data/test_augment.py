@@ -1,0 +1,376 @@
+"""Geometry and colour against NumPy and PIL; randomness as a function."""
+
+import io
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from landmark_tf.data import augment
+from landmark_tf.files import quiet
+
+tf = quiet.import_tensorflow()
+
+LAYERS = (
+    augment.RandomResizedCrop,
+    augment.ColorJitter,
+    augment.RandomAffine,
+)
+IDENTITY = [0.0, 0.0, 1.0, 0.0, 0.0]  # of the affine
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A smooth uint8 picture."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    resized = Image.fromarray(small).resize((width, height), Image.BICUBIC)
+    return np.asarray(resized)
+
+
+def to_jpeg(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Bilinear values at pixel coordinates; beyond the edge, the edge."""
+    height, width = image.shape[:2]
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    left = np.minimum(np.floor(x).astype(int), width - 2)
+    top = np.minimum(np.floor(y).astype(int), height - 2)
+    x, y = (x - left)[..., None], (y - top)[..., None]
+    image = image.astype(float)
+    above = image[top, left] * (1 - x) + image[top, left + 1] * x
+    below = image[top + 1, left] * (1 - x) + image[top + 1, left + 1] * x
+    return above * (1 - y) + below * y
+
+
+def test_keras_cv_announces_nothing():
+    code = (
+        "from landmark_tf.files import quiet; quiet.import_tensorflow();"
+        "import landmark_tf.data.augment"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_work_alone_on_pictures_and_on_batches(kind):
+    layer = kind(16, seed=1)
+    images = tf.constant(np.stack([noise(20, 30, i) for i in range(3)]))
+    shape = (20, 30, 3) if kind is augment.ColorJitter else (16, 16, 3)
+    assert layer(images[0]).shape == shape
+    batch = layer({"images": images, "labels": tf.eye(3)})
+    assert batch["images"].shape == (3, *shape)
+    np.testing.assert_array_equal(batch["labels"], np.eye(3))
+    mapped = tf.data.Dataset.from_tensors(images).map(kind(16))
+    assert next(iter(mapped)).shape == (3, *shape)
+    assert not np.array_equal(layer(images), layer(images))
+    again = [kind(16, seed=1)(images).numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*again)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_agree_eagerly_and_in_tf_data(kind):
+    layer, image = kind(32), tf.constant(noise(40, 50))
+    draws = tf.constant(np.random.default_rng(0).random((20, 5)), tf.float32)
+
+    def change(draw):
+        transformation = layer.transformation(draw)
+        return layer.augment_image(image, transformation)
+
+    mapped = tf.data.Dataset.from_tensor_slices(draws).map(
+        change, num_parallel_calls=4
+    )
+    for draw, found in zip(draws, mapped, strict=True):
+        np.testing.assert_allclose(found, change(draw), atol=0.01)
+
+
+@pytest.mark.parametrize("mode", augment.AUGMENTS)
+def test_pictures_are_functions_of_their_seed(mode):
+    jpeg = tf.constant(to_jpeg(noise(40, 50)))
+    seeds = tf.constant([[i // 8, i % 8] for i in range(64)], tf.int64)
+
+    def change(seed):
+        return augment.decode_and_augment(jpeg, seed, 32, mode)
+
+    mapped = tf.data.Dataset.from_tensor_slices(seeds).map(
+        change, num_parallel_calls=4
+    )
+    assert mapped.element_spec.shape == (32, 32, 3)
+    found = np.stack(list(mapped.as_numpy_iterator()))
+    assert found.dtype == np.uint8
+    for seed, picture in zip(seeds, found, strict=True):
+        # Grappler reorders sums: a value may fall on the other side of a half.
+        difference = np.abs(change(seed).numpy().astype(int) - picture)
+        assert difference.max() <= 1 and difference.mean() < 0.001
+    distinct = len({picture.tobytes() for picture in found})
+    least, most = {"report": (60, 64), "flip": (2, 2), "none": (1, 1)}[mode]
+    assert least <= distinct <= most  # two crops may be of one box
+
+
+def test_flips_and_changes_have_equal_shares(monkeypatch):
+    class Fake:
+        def __init__(self, value):
+            self.value = value
+
+        def transformation(self, draws):
+            return None
+
+        def augment_image(self, image, transformation):
+            rows = [[[self.value] * 3, [9.0] * 3]] * 2
+            whole = self.value == 2  # the affine's are of the picture's dtype
+            return tf.cast(tf.constant(rows), "uint8" if whole else "float32")
+
+    fakes = Fake(0.0), Fake(1.0), Fake(2.0)
+    monkeypatch.setattr(augment, "_layers", lambda image_size: fakes)
+    jpeg, count = tf.constant(to_jpeg(noise(8, 8))), 6000
+    pictures = tf.data.Dataset.range(count).map(
+        lambda i: augment.decode_and_augment(jpeg, [7, i], 2)
+    )
+    corners = np.concatenate(list(pictures.batch(500)))[:, 0, :, 0]
+    flipped = corners[:, 0] == 9
+    change = np.where(flipped, corners[:, 1], corners[:, 0])
+    seen = np.bincount(change + 3 * flipped, minlength=6)
+    expected = count / 6
+    chi_square = ((seen - expected) ** 2 / expected).sum()
+    assert chi_square < 15.09  # five degrees of freedom, p = 0.01
+
+
+def test_draws_are_uniform_over_ids():
+    draws = np.stack(
+        [augment.uniform(tf.constant([i, 5], tf.int64), 7) for i in range(2000)]
+    )
+    for column in draws.T:
+        seen, _ = np.histogram(column, 10, (0, 1))
+        assert ((seen - 200) ** 2 / 200).sum() < 27.9  # p = 0.001
+    correlation = np.corrcoef(draws.T) - np.eye(7)
+    assert np.abs(correlation).max() < 0.1
+
+
+def test_crop_boxes_have_the_areas_and_aspects_of_the_report():
+    crop = augment.RandomResizedCrop(8)
+    draws = np.random.default_rng(0).random((500, 4)).astype(np.float32)
+    boxes = [crop.transformation(draw) for draw in draws]
+    height, width = np.array([share for share, _ in boxes]).T
+    area, aspect = height * width, width / height
+    assert 0.0799 < area.min() < 0.1 and 0.98 < area.max() <= 1
+    assert 0.749 < aspect.min() < 0.77 and 1.3 < aspect.max() < 1.334
+    assert max(height.max(), width.max()) < 1 + 1e-5
+    assert abs(area.mean() - 0.54) < 0.03
+    assert abs(np.log(aspect).mean()) < 0.02
+
+
+def test_crop_takes_the_box_and_enlarges_as_pil_does():
+    image = noise(40, 60)
+    box = [tf.constant([0.5, 0.25]), tf.constant([0.999, 0.5])]
+    found = augment.RandomResizedCrop(32).augment_image(image, box)
+    part = Image.fromarray(image[20:40, 23:38])  # 20 x 15; x: 0.5 of 46 places
+    expected = part.resize((32, 32), Image.BILINEAR)
+    assert np.abs(found - np.asarray(expected, float)).max() <= 1
+
+
+def test_crops_reach_every_border_and_never_leave():
+    image = np.full((9, 7, 3), 100, np.uint8)
+    image[0], image[-1], image[:, 0], image[:, -1] = 1, 2, 3, 4
+    crop, share = augment.RandomResizedCrop(4), tf.constant([0.5, 0.5])
+    starts = {0.0: (1, 3), 0.99999: (2, 4)}
+    for place, (row, column) in starts.items():
+        found = crop.augment_image(image, [share, tf.fill([2], place)]).numpy()
+        assert (found < 100).any(), (row, column)
+    whole = [tf.constant([1.0, 1.0]), tf.constant([0.9, 0.9])]
+    np.testing.assert_array_equal(
+        crop.augment_image(image, whole), augment.squash(image, 4)
+    )
+    tiny = [tf.constant([0.01, 0.01]), tf.constant([0.5, 0.5])]
+    assert (crop.augment_image(image, tiny).numpy() == 100).all()
+
+
+def test_squash_has_half_pixel_centres():
+    ramp = np.tile(np.arange(8, dtype=np.uint8)[None, :, None], (4, 1, 3))
+    found = augment.squash(ramp, 4).numpy()[0, :, 0]
+    np.testing.assert_allclose(found, [0.5, 2.5, 4.5, 6.5])
+    enlarged = augment.squash(ramp[:, :2], 4).numpy()[0, :, 0]
+    np.testing.assert_allclose(enlarged, [0, 0.25, 0.75, 1])
+
+
+def sources(size, side, angle, shear, scale, x, y):
+    """Pixel coordinates in the picture, from torchvision's forward matrix."""
+    rotation = np.array(
+        [
+            [math.cos(angle), -math.sin(angle)],
+            [math.sin(angle), math.cos(angle)],
+        ]
+    )
+    forward = rotation @ (scale * np.array([[1, -math.tan(shear)], [0, 1]]))
+    centres = (np.arange(side) + 0.5) / side - 0.5
+    target = np.stack(np.meshgrid(centres - x, centres - y), -1)
+    source = target @ np.linalg.inv(forward).T + 0.5
+    return source[..., 0] * size[1] - 0.5, source[..., 1] * size[0] - 0.5
+
+
+@pytest.mark.parametrize("size", [(128, 128), (50, 70), (33, 20)])
+def test_affine_agrees_with_numpy(size):
+    image, values = noise(*size), (0.2, -0.15, 1.1, 0.1, -0.05)
+    x, y = sources(size, 40, *values)
+    framed = np.pad(image, [(2, 2), (2, 2), (0, 0)])
+    values = [tf.constant(v) for v in values]
+    layer = augment.RandomAffine(40)
+    found = layer.augment_image(tf.constant(image), values)
+    # Rounded to uint8, from coordinates that OpenCV may round to 1/32 pixel.
+    np.testing.assert_allclose(found, sample(framed, x + 2, y + 2), atol=2)
+
+
+def test_affine_turns_and_moves_as_torchvision_does():
+    layer = augment.RandomAffine(9)
+    dot = np.zeros((9, 9, 3), np.uint8)
+    dot[4, 7] = 200  # right of the centre
+    for values, place in (
+        (IDENTITY, (4, 7)),
+        ([math.pi / 2, 0.0, 1.0, 0.0, 0.0], (7, 4)),  # clockwise: below
+        ([0.0, 0.0, 1.0, -2 / 9, 1 / 9], (5, 5)),
+        ([0.0, 0.0, 1 / 3, 0.0, 0.0], (4, 5)),
+    ):
+        values = [tf.constant(v) for v in values]
+        found = layer.augment_image(dot, values).numpy()[..., 0]
+        assert np.unravel_index(found.argmax(), found.shape) == place
+        assert found.max() > 190
+    # Sheared along x by 45 degrees: what is below the centre moves left.
+    below = np.zeros((9, 9, 3), np.uint8)
+    below[6, 4] = 200
+    values = [tf.constant(v) for v in (0.0, math.pi / 4, 1.0, 0.0, 0.0)]
+    found = layer.augment_image(below, values).numpy()[..., 0]
+    assert np.unravel_index(found.argmax(), found.shape) == (6, 2)
+
+
+def test_affine_of_pil_is_the_same():
+    image, side = noise(64, 64), 64
+    angle, shear, scale, x, y = -0.25, 0.2, 0.9, 0.1, 0.15
+    cos, sin, tan = math.cos(angle), math.sin(angle), math.tan(shear)
+    a, b = (cos - tan * sin) / scale, (sin + tan * cos) / scale
+    c, d = -sin / scale, cos / scale
+    to_x, to_y = side * (0.5 + x), side * (0.5 + y)
+    matrix = (
+        *(a, b, side / 2 - a * to_x - b * to_y),
+        *(c, d, side / 2 - c * to_x - d * to_y),
+    )
+    expected = Image.fromarray(image).transform(
+        (side, side), Image.AFFINE, matrix, Image.BILINEAR
+    )
+    values = [tf.constant(v) for v in (angle, shear, scale, x, y)]
+    found = augment.RandomAffine(side).augment_image(image, values).numpy()
+    difference = np.abs(found - np.asarray(expected, float)).max(-1)
+    # All but the outermost half pixel, which PIL does not blend with black.
+    assert (difference > 1.01).mean() < 0.03
+
+
+def test_affine_identity_is_the_squash():
+    image = noise(40, 60)
+    values = [tf.constant(v) for v in IDENTITY]
+    found = augment.RandomAffine(32).augment_image(image, values)
+    np.testing.assert_allclose(found, augment.squash(image, 32), atol=1.5)
+
+
+@pytest.mark.parametrize("size", [(160, 213), (20, 30)])
+def test_geometry_keeps_a_constant_picture_constant(size):
+    image = np.full((*size, 3), 200, np.uint8)
+    crop, affine = augment.RandomResizedCrop(32), augment.RandomAffine(32)
+    for draw in np.random.default_rng(1).random((20, 5)).astype(np.float32):
+        found = crop.augment_image(image, crop.transformation(draw))
+        assert (augment.to_uint8(found).numpy() == 200).all()
+        values = affine.transformation(draw)
+        x, y = sources(size, 32, *map(float, values))
+        x, y = np.abs(x / (size[1] - 1) - 0.5), np.abs(y / (size[0] - 1) - 0.5)
+        found = affine.augment_image(image, values).numpy()
+        assert (found[np.maximum(x, y) < 0.4999] == 200).all()
+        assert (found[np.maximum(x, y) > 0.57] == 0).all()
+
+
+def test_affine_draws_the_ranges_of_the_report():
+    layer, limit = augment.RandomAffine(8), math.radians(15)
+    for draw, scale in ((0.0, 0.8), (0.5, 1.0), (1.0, 1.2)):
+        found = layer.transformation(tf.fill([5], draw))
+        sign = 2 * draw - 1
+        expected = [sign * limit, sign * limit, scale, sign * 0.2, sign * 0.2]
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def jitter(image, brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0):
+    values = brightness, contrast, saturation, 2 * math.pi * hue
+    values = [tf.constant(v) for v in values]
+    return augment.ColorJitter().augment_image(tf.constant(image), values)
+
+
+def test_neutral_jitter_changes_nothing():
+    image = noise(20, 30)
+    np.testing.assert_allclose(jitter(image), image, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name, enhancer",
+    [
+        ("brightness", ImageEnhance.Brightness),
+        ("contrast", ImageEnhance.Contrast),
+        ("saturation", ImageEnhance.Color),
+    ],
+)
+@pytest.mark.parametrize("factor", [0.8, 1.2])
+def test_factors_are_those_of_pil(name, enhancer, factor):
+    image = noise(40, 30)
+    expected = enhancer(Image.fromarray(image)).enhance(factor)
+    found = augment.to_uint8(jitter(image, **{name: factor}))
+    difference = np.asarray(expected, int) - found.numpy().astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+def test_hue_turns_in_the_plane_of_i_and_q():
+    image = noise(10, 10) // 2 + 60
+    to_yiq = np.array(
+        [[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]]
+    )
+    y, i, q = np.moveaxis(image @ to_yiq.T, -1, 0)
+    # Red lies near +I, green near -Q: red to green is from I to -Q.
+    angle = 2 * math.pi * 0.1
+    turned = [
+        y,
+        i * math.cos(angle) + q * math.sin(angle),
+        q * math.cos(angle) - i * math.sin(angle),
+    ]
+    expected = np.stack(turned, -1) @ np.linalg.inv(to_yiq).T
+    expected = np.clip(expected, 0, 255)
+    np.testing.assert_allclose(jitter(image, hue=0.1), expected, atol=0.01)
+
+
+def test_hue_goes_the_way_of_hsv_and_keeps_luma():
+    luma = np.array([0.299, 0.587, 0.114])
+    for colour in ([150, 100, 100], [100, 150, 100], [100, 100, 150]):
+        image = np.array([[colour]], np.uint8)
+        for hue in (-0.2, -0.1, 0.1, 0.2):
+            found = jitter(image, hue=hue).numpy()
+            assert abs((found - image) @ luma).max() < 0.2
+            hsv = [
+                Image.fromarray(x.astype(np.uint8)).convert("HSV")
+                for x in (image, found)
+            ]
+            before, after = (int(np.asarray(x)[0, 0, 0]) for x in hsv)
+            shift = ((after - before) / 255 + 0.5) % 1 - 0.5
+            assert abs(shift - hue) < 0.06
+
+
+def test_grey_stays_grey():
+    image = np.tile(np.arange(50, 90, dtype=np.uint8)[:, None, None], (1, 2, 3))
+    found = jitter(image, saturation=1.2, hue=0.2)
+    np.testing.assert_allclose(found, image, atol=0.1)
+
+
+def test_jitter_draws_the_ranges_of_the_report():
+    for draw, factor in ((0.0, 0.8), (0.5, 1.0), (1.0, 1.2)):
+        found = augment.ColorJitter().transformation([tf.constant(draw)] * 4)
+        expected = [factor] * 3 + [2 * math.pi * (factor - 1)]
+        np.testing.assert_allclose(found, expected, atol=1e-6)

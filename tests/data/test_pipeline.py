@@ -1,0 +1,337 @@
+"""Each picture once, in an order and with changes that are functions."""
+
+import io
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from landmark_tf import InputError
+from landmark_tf.data import pipeline, tfrecords
+from landmark_tf.files import quiet
+
+tf = quiet.import_tensorflow()
+
+PICTURES, SHARDS, ROWS = 104, 5, 23
+
+
+def jpeg(seed: int) -> bytes:
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    size = tuple(rng.integers(18, 40, 2).tolist())
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize(size, Image.BICUBIC).save(file, "JPEG")
+    return file.getvalue()
+
+
+def write(path, splits: dict[str, list]) -> tfrecords.Dataset:
+    """Writes (label, jpeg) as a dataset; the label tells the picture."""
+    reports, path = {}, path / "numbered"
+    path.mkdir()
+    for split, pictures in splits.items():
+        reports[split] = []
+        for shard, part in enumerate(np.array_split(range(len(pictures)), 5)):
+            name = tfrecords.shard_name("numbered", split, shard, SHARDS)
+            records = [
+                tfrecords.serialize(pictures[i][1], pictures[i][0], 0, f"{i:x}")
+                for i in part
+            ]
+            with tf.io.TFRecordWriter(str(path / name)) as writer:
+                for record in records:
+                    writer.write(record)
+            reports[split].append(
+                {"records": len(records), "bytes": sum(map(len, records))}
+            )
+    tfrecords.write_metadata(path, "numbered", reports)
+    labels = range(PICTURES)
+    table = pd.DataFrame({"label": labels, "landmark_id": labels, "images": 1})
+    table.to_csv(path / "classes.csv", index=False)
+    (path / tfrecords.SETTINGS).write_text("{}")
+    return tfrecords.open_dataset(path)
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory):
+    labels = [*range(1, ROWS), -1]
+    return write(
+        tmp_path_factory.mktemp("data"),
+        {
+            "train": [(i, jpeg(i)) for i in range(PICTURES)],
+            "validation": [(label, jpeg(label + 1)) for label in labels],
+        },
+    )
+
+
+def batches(numbered, **changes) -> list[dict[str, np.ndarray]]:
+    settings = dict(batch_size=10, image_size=16, seed=3, epochs=2)
+    made = pipeline.train_batches(numbered, **(settings | changes))
+    return list(made.as_numpy_iterator())
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        for key in expected[0]:
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+def labels_of(found) -> list[int]:
+    return list(itertools.chain.from_iterable(x["label"] for x in found))
+
+
+def test_batches_have_static_shapes(numbered):
+    made = pipeline.train_batches(
+        numbered, batch_size=10, image_size=16, seed=0, epochs=1
+    )
+    assert made.element_spec == {
+        "image": tf.TensorSpec((10, 16, 16, 3), tf.uint8),
+        "label": tf.TensorSpec((10,), tf.int32),
+    }
+    made = pipeline.evaluation_batches(
+        numbered, "validation", batch_size=4, image_size=16
+    )
+    assert made.element_spec == {
+        "image": tf.TensorSpec((4, 16, 16, 3), tf.uint8),
+        "label": tf.TensorSpec((4,), tf.int32),
+        "row": tf.TensorSpec((4,), tf.int32),
+        "weight": tf.TensorSpec((4,), tf.float32),
+    }
+
+
+def test_an_epoch_sees_each_picture_at_most_once_in_its_own_order(numbered):
+    labels = labels_of(batches(numbered, epochs=3))
+    epochs = [labels[i : i + 100] for i in (0, 100, 200)]
+    assert len(labels) == 300
+    for epoch in epochs:
+        assert len(set(epoch)) == 100
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    in_order = np.abs(np.diff(epochs[0])) == 1
+    assert in_order.mean() < 0.1
+
+
+def test_same_seed_same_bytes(numbered):
+    expected = batches(numbered)
+    assert_same(batches(numbered), expected)
+    tf.random.set_seed(1234)
+    state = tf.random.uniform([])
+    tf.random.set_seed(1234)
+    assert_same(batches(numbered), expected)
+    assert tf.random.uniform([]) == state  # nor is the program's seed touched
+    assert labels_of(batches(numbered, seed=4)) != labels_of(expected)
+
+
+def test_other_seeds_and_epochs_change_a_picture_otherwise(numbered):
+    found = [*batches(numbered, epochs=4), *batches(numbered, seed=4)]
+    seen = [
+        picture.tobytes()
+        for batch in found
+        for label, picture in zip(batch["label"], batch["image"], strict=True)
+        if label == 7
+    ]
+    assert len(seen) > 3
+    assert len(set(seen)) == len(seen)
+
+
+def test_augmentation_does_not_depend_on_the_batch(numbered):
+    def pictures(**changes):
+        found = batches(numbered, epochs=1, **changes)
+        return {
+            label: picture.tobytes()
+            for batch in found
+            for label, picture in zip(
+                batch["label"], batch["image"], strict=True
+            )
+        }
+
+    expected = pictures(batch_size=13)
+    assert pictures(batch_size=8) == expected
+    parts = [
+        pictures(batch_size=13, num_pipelines=2, pipeline=i) for i in (0, 1)
+    ]
+    assert parts[0] | parts[1] == expected
+
+
+@pytest.mark.parametrize("step", [1, 7, 9, 10, 13, 19])
+def test_going_on_sees_what_it_would_have_seen(numbered, step):
+    expected = batches(numbered)
+    assert_same(batches(numbered, first_step=step), expected[step:])
+
+
+def test_skipped_pictures_are_not_decoded(numbered, tmp_path):
+    order = labels_of(batches(numbered))
+    pictures = [(i, jpeg(i)) for i in range(PICTURES)]
+    pictures[order[0]] = (order[0], b"no JPEG")
+    damaged = write(tmp_path, {"train": pictures})
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        batches(damaged)
+    expected = batches(numbered)
+    found = pipeline.train_batches(
+        damaged, batch_size=10, image_size=16, seed=3, epochs=2, first_step=1
+    )
+    assert_same(list(found.take(9).as_numpy_iterator()), expected[1:10])
+
+
+def test_nothing_is_left_after_the_last_step(numbered):
+    assert batches(numbered, first_step=20) == []
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_pipelines_share_the_pictures(numbered, count):
+    size = 104 // count
+    parts = [
+        batches(
+            numbered, batch_size=size, num_pipelines=count, pipeline=i, epochs=2
+        )
+        for i in range(count)
+    ]
+    assert [len(part) for part in parts] == [2] * count
+    for epoch in (0, 1):
+        labels = labels_of([part[epoch] for part in parts])
+        assert len(set(labels)) == size * count
+
+
+def test_parts_of_a_split(numbered):
+    first = labels_of(batches(numbered, split="train[:50%]", epochs=1))
+    assert len(set(first)) == 50 and max(first) < 52
+    shared = [
+        labels_of(
+            batches(
+                numbered,
+                split="train[50%:]",
+                batch_size=26,
+                num_pipelines=2,
+                pipeline=i,
+                epochs=1,
+            )
+        )
+        for i in (0, 1)
+    ]
+    assert sorted(shared[0] + shared[1]) == list(range(52, 104))
+
+
+@pytest.mark.parametrize("count, size", [(1, 23), (1, 10), (2, 5), (3, 8)])
+def test_evaluation_sees_each_picture_once_in_the_order_on_disk(
+    numbered, count, size
+):
+    parts = [
+        list(
+            pipeline.evaluation_batches(
+                numbered,
+                "validation",
+                batch_size=size,
+                image_size=16,
+                num_pipelines=count,
+                pipeline=i,
+            ).as_numpy_iterator()
+        )
+        for i in range(count)
+    ]
+    assert len({len(part) for part in parts}) == 1
+    found = {
+        key: np.concatenate([batch[key] for part in parts for batch in part])
+        for key in ("image", "label", "row", "weight")
+    }
+    real = found["weight"] == 1
+    assert (found["weight"][~real] == 0).all()
+    assert (found["row"][~real] == -1).all()
+    np.testing.assert_array_equal(found["row"][real], np.arange(ROWS))
+    stored = numbered.builder.as_dataset("validation", shuffle_files=False)
+    for i, example in enumerate(stored):
+        assert found["label"][real][i] == example["label"]
+        encoded = tf.constant(jpeg(int(example["label"]) + 1))
+        np.testing.assert_array_equal(
+            found["image"][real][i], pipeline.preprocess(encoded, 16)
+        )
+
+
+def test_more_pipelines_than_pictures(numbered):
+    rows = []
+    for i in range(4):
+        found = pipeline.evaluation_batches(
+            numbered,
+            "validation[:3]",
+            batch_size=2,
+            image_size=8,
+            num_pipelines=4,
+            pipeline=i,
+        )
+        (batch,) = found.as_numpy_iterator()
+        rows += batch["row"].tolist()
+    assert rows == [0, -1, 1, -1, 2, -1, -1, -1]
+
+
+def test_preprocess_shrinks_as_pil_does():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (300, 401, 3), dtype=np.uint8)  # all aliases
+    image = Image.fromarray(pixels)
+    expected = np.asarray(image.resize((32, 32), Image.BILINEAR), int)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    encoded = tf.constant(file.getvalue())
+    found = pipeline.preprocess(encoded, 32)
+    assert found.dtype == tf.uint8
+    assert np.abs(found.numpy() - expected).max() <= 1
+    mapped = tf.data.Dataset.from_tensors(encoded).map(
+        lambda x: pipeline.preprocess(x, 32)
+    )
+    np.testing.assert_array_equal(next(iter(mapped)), found)
+
+
+@pytest.mark.parametrize(
+    "mode, kind", [("L", "PNG"), ("RGBA", "PNG"), ("L", "JPEG"), ("P", "GIF")]
+)
+def test_preprocess_reads_what_people_have(mode, kind):
+    file = io.BytesIO()
+    Image.new("RGB", (20, 10), (90, 90, 90)).convert(mode).save(file, kind)
+    found = pipeline.preprocess(tf.constant(file.getvalue()), 8)
+    assert found.shape == (8, 8, 3)
+    assert np.abs(found.numpy().astype(int) - 90).max() <= 20
+
+
+def test_steps_per_epoch(numbered):
+    assert pipeline.steps_per_epoch(numbered, "train", 10) == 10
+    assert pipeline.steps_per_epoch(numbered, "train[:50%]", 26) == 2
+
+
+def test_too_few_pictures_for_a_batch(numbered):
+    message = r"one batch takes 120 pictures and 'train' .* has 104.*: 120$"
+    with pytest.raises(InputError, match=message):
+        batches(numbered, batch_size=60, num_pipelines=2)
+
+
+def test_no_such_augmentation(numbered):
+    with pytest.raises(InputError, match="report, flip, none.*: 'flips'$"):
+        batches(numbered, augment="flips")
+
+
+@pytest.mark.parametrize("split", ["training", "train[:x%]", "train[:10%"])
+def test_no_such_split(numbered, split):
+    with pytest.raises(InputError, match="train, validation.*Received: "):
+        batches(numbered, split=split)
+
+
+def test_mirrored_devices_share_a_batch(numbered, mirrored):
+    def one_host(context):
+        return pipeline.train_batches(
+            numbered,
+            batch_size=10,
+            image_size=16,
+            seed=3,
+            epochs=1,
+            num_pipelines=context.num_input_pipelines,
+            pipeline=context.input_pipeline_id,
+        ).rebatch(5, drop_remainder=True)
+
+    found = mirrored.distribute_datasets_from_function(one_host)
+    expected = batches(numbered, epochs=1)
+    steps = 0
+    for step, batch in enumerate(found):
+        shares = mirrored.experimental_local_results(batch["image"])
+        assert [share.shape[0] for share in shares] == [5, 5]
+        np.testing.assert_array_equal(
+            np.concatenate(shares), expected[step]["image"]
+        )
+        steps += 1
+    assert steps == 10

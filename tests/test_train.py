@@ -1,0 +1,136 @@
+import dataclasses
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from landmark_tf import InputError, config, train
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def settings_of(run):
+    return config.parse(train.Config, [f"--flagfile={run / 'flags.txt'}"])
+
+
+def test_a_run_directory_holds_everything(trained, dataset):
+    run, figures = trained
+    assert (run / "classes.csv").read_bytes() == (
+        dataset / "classes.csv"
+    ).read_bytes()
+    assert settings_of(run).data == str(dataset)
+    history = pd.read_csv(run / "history.csv")
+    assert history["epoch"].tolist() == [0, 1]
+    assert {"loss", "accuracy", "val_gap", "val_accuracy"} <= set(history)
+    assert history["val_gap"].max() == pytest.approx(figures["gap"], abs=1e-6)
+    assert list((run / "logs" / "train").glob("events*"))
+    assert list((run / "logs" / "validation").glob("events*"))
+    assert len(list((run / "checkpoints").glob("*.index"))) == 2
+    assert (
+        json.loads((run / "metrics.json").read_text())["gap"]
+        == (figures["gap"])
+    )
+
+
+def test_the_same_command_again_changes_nothing(trained, capsys):
+    run, figures = trained
+    before = (run / "history.csv").read_bytes()
+    again = train.run(settings_of(run))
+    assert again == pytest.approx(figures)
+    assert "are done" in capsys.readouterr().out
+    assert (run / "history.csv").read_bytes() == before
+
+
+def test_more_epochs_go_on(trained, tmp_path):
+    run, _ = trained
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    settings = dataclasses.replace(settings_of(run), run=str(copy), epochs=3)
+    # The copy's flags.txt names the old place; a moved run is still the same.
+    flags = (copy / "flags.txt").read_text().replace(str(run), str(copy))
+    (copy / "flags.txt").write_text(flags)
+    train.run(settings)
+    history = pd.read_csv(copy / "history.csv")
+    assert history["epoch"].tolist() == [0, 1, 2]
+
+
+def test_other_settings_on_an_old_run_are_refused_by_name(trained):
+    run, _ = trained
+    settings = settings_of(run)
+    changed = dataclasses.replace(settings, learning_rate=0.5, model="resnet50")
+    with pytest.raises(InputError, match="--learning_rate, --model"):
+        train.run(changed)
+
+
+def test_a_foreign_folder_is_left_alone(trained, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    settings = dataclasses.replace(settings_of(trained[0]), run=str(tmp_path))
+    with pytest.raises(InputError, match="--run must be a new folder"):
+        train.run(settings)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data": "nowhere"}, "no such dataset.*nowhere"),
+        ({"batch_size": 0}, "--batch_size .*Received: 0"),
+        ({"learning_rate": float("nan")}, "--learning_rate .*Received: nan"),
+        ({"momentum": 1.5}, "--momentum .*Received: 1.5"),
+        ({"model": "resnet5"}, "nearest .*Received: 'resnet5'"),
+        ({"batch_size": 10_000}, "10000"),
+        ({"train_split": "training"}, "training"),
+        ({"validation_split": "valid"}, "valid"),
+    ],
+)
+def test_bad_settings_are_named_before_anything_is_written(
+    trained, tmp_path, change, words
+):
+    run = tmp_path / "run"
+    settings = dataclasses.replace(
+        settings_of(trained[0]), **{"run": str(run), **change}
+    )
+    with pytest.raises(InputError, match=words):
+        train.run(settings)
+    assert not run.exists()
+
+
+def test_killed_and_started_again_it_equals_an_undisturbed_run(
+    trained, tmp_path
+):
+    """SIGKILL after the first checkpoint, then the same command."""
+    whole, _ = trained
+    settings = dataclasses.replace(settings_of(whole), run=str(tmp_path / "k"))
+    command = [
+        *(sys.executable, "-m", "landmark_tf.train"),
+        *config.to_flags(settings),
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    index = tmp_path / "k" / "checkpoints" / "checkpoint"
+    while not index.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    output = process.communicate()[0].decode()
+    assert index.exists(), output
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    history = pd.read_csv(tmp_path / "k" / "history.csv")
+    assert history["epoch"].tolist() == [0, 1]
+    expected = pd.read_csv(whole / "history.csv")
+    for name in ("loss", "val_gap", "val_loss"):
+        np.testing.assert_allclose(history[name], expected[name], rtol=1e-3)
+    first = keras.saving.load_model(whole / "model.keras").get_weights()
+    second = keras.saving.load_model(tmp_path / "k/model.keras").get_weights()
+    for a, b in zip(first, second):
+        np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4)
+    assert "error" not in done.stderr.lower() and "E0000" not in done.stderr
