@@ -12,6 +12,7 @@ and no traceback: exit code 2 for wrong flags, 1 for anything else.
 
 import errno
 import inspect
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -52,6 +53,9 @@ def main(
         run(settings)
     except InputError as error:
         _stop(str(error))
+    except BrokenPipeError:  # the reader of our output has left: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise

@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING
 from landmark_tf import InputError, command, config
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from landmark_tf.data import tfrecords
-    from landmark_tf.training import loop
+    from landmark_tf.training import checkpoints, loop
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,8 @@ class Config:
         "train", help="what to train on, as TFDS writes it: train[:10%]"
     )
     validation_split: str = config.field(
-        "validation", help="what to choose the best model by"
+        "validation",
+        help="what to choose the best model by; none: the newest is the best",
     )
     strategy: str = config.field(
         "auto",
@@ -86,13 +85,7 @@ def run(settings: Config) -> dict[str, float]:
     import keras
 
     from landmark_tf.data import pipeline, tfrecords
-    from landmark_tf.training import (
-        checkpoints,
-        loop,
-        run_directory,
-        strategy,
-        watching,
-    )
+    from landmark_tf.training import checkpoints, run_directory
 
     dataset = tfrecords.open_dataset(settings.data)
     keras.utils.set_random_seed(settings.seed)
@@ -109,32 +102,56 @@ def run(settings: Config) -> dict[str, float]:
     first_step = saver.restore()
     _announce(settings, trainer, steps_per_epoch, first_step)
     if first_step < settings.epochs * steps_per_epoch:
-        make = _maker(settings, trainer, dataset, first_step)
-        sample = make(batch_size=min(16, settings.batch_size))
-        shown = watching.callbacks(
-            path,
-            next(iter(sample))["image"].numpy(),
-            first_step // steps_per_epoch,
-        )
-        loop.fit(
-            trainer,
-            iter(
-                strategy.distribute(trainer.strategy, settings.batch_size, make)
-            ),
-            steps_per_epoch=steps_per_epoch,
-            epochs=settings.epochs,
-            first_step=first_step,
-            steps_per_call=settings.steps_per_call,
-            validate=validate,
-            callbacks=keras.callbacks.CallbackList(
-                [*shown, saver],
-                model=trainer.model,
-                epochs=settings.epochs,
-                steps=steps_per_epoch,
-                verbose=watching.verbosity(),
-            ),
-        )
+        with tfrecords.reading(dataset):
+            _fit(settings, trainer, dataset, saver, first_step, validate)
     return _finish(settings)
+
+
+def _fit(
+    settings: Config,
+    trainer: "loop.Trainer",
+    dataset: "tfrecords.Dataset",
+    saver: "checkpoints.Checkpoints",
+    first_step: int,
+    validate: Callable[[], dict] | None,
+) -> None:
+    """Trains from a step on, with everything that watches."""
+    import keras
+
+    from landmark_tf.data import pipeline
+    from landmark_tf.training import loop, strategy, watching
+
+    make = functools.partial(
+        pipeline.train_batches,
+        dataset,
+        split=settings.train_split,
+        image_size=trainer.model.input_shape[1],
+        seed=settings.seed,
+        augment=settings.augment,
+        first_step=first_step,
+        epochs=settings.epochs,
+    )
+    sample = next(iter(make(batch_size=min(16, settings.batch_size))))
+    shown = watching.callbacks(
+        saver.run, sample["image"].numpy(), first_step // saver.steps_per_epoch
+    )
+    batches = strategy.distribute(trainer.strategy, settings.batch_size, make)
+    loop.fit(
+        trainer,
+        iter(batches),
+        steps_per_epoch=saver.steps_per_epoch,
+        epochs=settings.epochs,
+        first_step=first_step,
+        steps_per_call=settings.steps_per_call,
+        validate=validate,
+        callbacks=keras.callbacks.CallbackList(
+            [*shown, saver],
+            model=trainer.model,
+            epochs=settings.epochs,
+            steps=saver.steps_per_epoch,
+            verbose=watching.verbosity(),
+        ),
+    )
 
 
 def _check(settings: Config) -> None:
@@ -173,26 +190,6 @@ def _make_trainer(settings: Config, num_classes: int) -> "loop.Trainer":
     return loop.Trainer(model, optimizer, devices, settings.batch_size)
 
 
-def _maker(
-    settings: Config,
-    trainer: "loop.Trainer",
-    dataset: "tfrecords.Dataset",
-    first_step: int,
-) -> Callable[..., "tf.data.Dataset"]:
-    from landmark_tf.data import pipeline
-
-    return functools.partial(
-        pipeline.train_batches,
-        dataset,
-        split=settings.train_split,
-        image_size=trainer.model.input_shape[1],
-        seed=settings.seed,
-        augment=settings.augment,
-        first_step=first_step,
-        epochs=settings.epochs,
-    )
-
-
 def _validator(
     settings: Config, trainer: "loop.Trainer", dataset: "tfrecords.Dataset"
 ) -> Callable[[], dict] | None:
@@ -200,13 +197,19 @@ def _validator(
 
     if not settings.validation_split:
         return None
-    return evaluation.Evaluator(
+    measure = evaluation.Evaluator(
         dataset,
         settings.validation_split,
         trainer.model,
         trainer.strategy,
         settings.batch_size,
     )
+
+    def figures_of_an_epoch() -> dict[str, float]:
+        figures = measure()
+        return {k: x for k, x in figures.items() if "examples" not in k}
+
+    return figures_of_an_epoch
 
 
 def _announce(

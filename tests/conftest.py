@@ -83,6 +83,7 @@ def trained(dataset, tmp_path_factory):
             model="resnet18",
             image_size=32,
             batch_size=8,
+            learning_rate=0.001,
             epochs=2,
             strategy="one",
         )

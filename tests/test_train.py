@@ -103,6 +103,20 @@ def test_bad_settings_are_named_before_anything_is_written(
     assert not run.exists()
 
 
+def test_a_damaged_shard_is_one_line(trained, dataset, tmp_path):
+    data = tmp_path / "toy"
+    shutil.copytree(dataset, data)
+    shard = next(data.glob("*-train.tfrecord*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 255
+    shard.write_bytes(content)
+    settings = dataclasses.replace(
+        settings_of(trained[0]), run=str(tmp_path / "run"), data=str(data)
+    )
+    with pytest.raises(InputError, match="dataset is damaged.*Received"):
+        train.run(settings)
+
+
 def test_killed_and_started_again_it_equals_an_undisturbed_run(
     trained, tmp_path
 ):

@@ -6,11 +6,12 @@ reads them, as does `open_dataset`, which also checks them. The form is written
 down in tfrecords/README.md. TensorFlow is imported by what needs it, quietly.
 """
 
+import contextlib
 import dataclasses
 import errno
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,25 @@ def _damage(builder: Any) -> str:
     return ""
 
 
+@contextlib.contextmanager
+def reading(dataset: Dataset) -> Iterator[None]:
+    """Names the dataset when a record turns out to be damaged.
+
+    Raises:
+        InputError: a record's checksum is wrong, or a file ends too early.
+    """
+    tf = quiet.import_tensorflow(devices=False)
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        reason = error.message.splitlines()[0][:200]
+        raise InputError(
+            f"a file of the dataset is damaged ({reason}); delete the folder "
+            "and run python -m landmark_tf.prepare again. "
+            f"Received: {dataset.path}"
+        ) from error
+
+
 def split_info(dataset: Dataset, split: Any) -> Any:
     """TFDS' record of a split, such as `train`, or of a part, `train[:10%]`.
 
@@ -285,7 +305,7 @@ def read_table(dataset: Dataset, split: str) -> pd.DataFrame:
     No picture is decoded.
 
     Raises:
-        InputError: there is no such split.
+        InputError: there is no such split, or it is damaged.
     """
     tf = quiet.import_tensorflow(devices=False)
     kinds = {
@@ -302,7 +322,9 @@ def read_table(dataset: Dataset, split: str) -> pd.DataFrame:
             num_parallel_calls=tf.data.AUTOTUNE,
         )
     )
-    parts = [pd.DataFrame(b) for b in batches.prefetch(2).as_numpy_iterator()]
+    with reading(dataset):
+        found = list(batches.prefetch(2).as_numpy_iterator())
+    parts = [pd.DataFrame(batch) for batch in found]
     table = pd.concat(parts, ignore_index=True)[list(kinds)]
     table["id"] = [i.decode() for i in table.id]
     return table

@@ -31,9 +31,10 @@ class Checkpoints(keras.callbacks.Callback):
         keep: int = 2,
     ):
         super().__init__()
+        self.run = run
+        self.steps_per_epoch = steps_per_epoch
         self._model_file = run / "model.keras"
         self._trained = trainer.model
-        self._steps_per_epoch = steps_per_epoch
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._best = tf.Variable(float("-inf"), trainable=False)
         self._manager = tf.train.CheckpointManager(
@@ -73,5 +74,5 @@ class Checkpoints(keras.callbacks.Callback):
             self._best.assign(score)
             with atomic.replacing(self._model_file) as temporary:
                 self._trained.save(temporary)
-        self._step.assign((epoch + 1) * self._steps_per_epoch)
+        self._step.assign((epoch + 1) * self.steps_per_epoch)
         self._manager.save(checkpoint_number=int(self._step.numpy()))
