@@ -246,8 +246,10 @@ def _finish(settings: Config) -> dict[str, float]:
                 batch_size=settings.batch_size,
             )
         )
+    name = pathlib.Path(settings.run).name
     print(
-        "next: python -m landmark_tf.predict "
+        f"next: python -m landmark_tf.export --run={settings.run} "
+        f"--out=exported/{name}\n  or: python -m landmark_tf.predict "
         f"--run={settings.run} --csv=TEST.csv --image_root=PHOTOGRAPHS "
         "--out=submission.csv"
     )

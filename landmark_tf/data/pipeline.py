@@ -16,10 +16,11 @@ import tensorflow_datasets as tfds
 
 from landmark_tf import InputError
 from landmark_tf.data import augment as augmentation
-from landmark_tf.data import tfrecords
+from landmark_tf.data import randomness, tfrecords
 
 _SHUFFLED = 4096  # JPEGs in the shuffle buffer, about 50 MB at 160 pixels
 _FILES = 16  # read at a time
+_BLOCK = 64  # records parsed and draws made at once, which costs less
 _FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
     "label": tf.io.FixedLenFeature([], tf.int64),
@@ -79,21 +80,21 @@ def train_batches(
             records, tf.data.Dataset.from_tensors(key[0]).repeat()
         )
 
-    def picture(record: tf.Tensor, key: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = tf.io.parse_single_example(record, _FEATURES)
-        id_hash = tf.strings.to_hash_bucket_fast(example["id"], 2**63 - 1)
-        return {
-            "image": augmentation.decode_and_augment(
-                example["image"], tf.stack([key, id_hash]), image_size, augment
-            ),
-            "label": tf.cast(example["label"], tf.int32),
-        }
+    def draw(record: tf.Tensor, key: tf.Tensor) -> tuple:
+        examples = tf.io.parse_example(record, _FEATURES)
+        return (
+            examples["image"],
+            tf.cast(examples["label"], tf.int32),
+            augmentation.draw(key, examples["id"], augment),
+        )
+
+    def picture(jpeg: tf.Tensor, label: tf.Tensor, drawn: dict) -> dict:
+        image = augmentation.decode_and_augment(jpeg, drawn, image_size)
+        return {"image": image, "label": label}
 
     records = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_records)
-    return _batches(
-        records.skip(skipped * batch_size).map(picture, tf.data.AUTOTUNE),
-        batch_size,
-    )
+    drawn = records.skip(skipped * batch_size).batch(_BLOCK).map(draw).unbatch()
+    return _batches(drawn.map(picture, tf.data.AUTOTUNE), batch_size)
 
 
 def evaluation_batches(
@@ -213,7 +214,7 @@ def _shuffled_records(
     # would enter the shuffle besides `key`.
     tf.random.set_seed(1)
     count = len(files["file"])
-    order = tf.argsort(augmentation.uniform(key, count))
+    order = tf.argsort(randomness.uniform(key, count))
     parts = {name: tf.gather(x, order) for name, x in files.items()}
     return (
         tf.data.Dataset.from_tensor_slices(parts)

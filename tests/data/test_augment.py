@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from landmark_tf.data import augment
+from landmark_tf.data import augment, randomness
 from landmark_tf.files import quiet
 
 tf = quiet.import_tensorflow()
@@ -19,6 +19,14 @@ LAYERS = (
     augment.ColorJitter,
     augment.RandomAffine,
 )
+RANGES = {
+    augment.ColorJitter: [(0.8, 1.2)] * 3 + [(-0.2, 0.2)],
+    augment.RandomAffine: [
+        *[(-math.radians(15), math.radians(15))] * 2,
+        (0.8, 1.2),
+        *[(-0.2, 0.2)] * 2,
+    ],
+}
 IDENTITY = [0.0, 0.0, 1.0, 0.0, 0.0]  # of the affine
 
 
@@ -47,6 +55,21 @@ def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     above = image[top, left] * (1 - x) + image[top, left + 1] * x
     below = image[top + 1, left] * (1 - x) + image[top + 1, left + 1] * x
     return above * (1 - y) + below * y
+
+
+def names(count: int) -> "tf.Tensor":
+    return tf.strings.as_string(tf.range(count))
+
+
+def of(kind, *values: float) -> "tf.Tensor":
+    """The transformation of given values rather than of draws."""
+    low, high = np.array(RANGES[kind]).T
+    draws = (np.array(values) - low) / (high - low)
+    return kind.transformation(tf.constant(draws, tf.float32))
+
+
+def box(share, place) -> "tf.Tensor":
+    return tf.constant([[*share, 1.0], [*place, 0.0]])
 
 
 def test_keras_cv_announces_nothing():
@@ -92,23 +115,35 @@ def test_layers_agree_eagerly_and_in_tf_data(kind):
         np.testing.assert_allclose(found, change(draw), atol=0.01)
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_transformations_of_many_are_those_of_each(kind):
+    draws = np.random.default_rng(0).random((4, 3, 5)).astype(np.float32)
+    found = kind.transformation(tf.constant(draws)).numpy()
+    for i, j in np.ndindex(4, 3):
+        one = kind.transformation(tf.constant(draws[i, j]))
+        np.testing.assert_allclose(found[i, j], one, atol=1e-6)
+
+
 @pytest.mark.parametrize("mode", augment.AUGMENTS)
-def test_pictures_are_functions_of_their_seed(mode):
+def test_pictures_are_functions_of_their_key_and_id(mode):
     jpeg = tf.constant(to_jpeg(noise(40, 50)))
-    seeds = tf.constant([[i // 8, i % 8] for i in range(64)], tf.int64)
+    keys = tf.constant([i // 8 for i in range(64)], tf.int64)
+    ids = tf.constant([f"{i % 8}" for i in range(64)])
 
-    def change(seed):
-        return augment.decode_and_augment(jpeg, seed, 32, mode)
+    def change(drawn):
+        return augment.decode_and_augment(jpeg, drawn, 32)
 
-    mapped = tf.data.Dataset.from_tensor_slices(seeds).map(
-        change, num_parallel_calls=4
-    )
+    drawn = tf.data.Dataset.from_tensor_slices((keys, ids)).batch(10)
+    drawn = drawn.map(lambda k, i: (i, augment.draw(k, i, mode))).unbatch()
+    mapped = drawn.map(lambda _, x: change(x), num_parallel_calls=4)
     assert mapped.element_spec.shape == (32, 32, 3)
     found = np.stack(list(mapped.as_numpy_iterator()))
     assert found.dtype == np.uint8
-    for seed, picture in zip(seeds, found, strict=True):
+    for key, name, picture in zip(keys, ids, found, strict=True):
+        row = augment.draw(key[None], name[None], mode)
+        alone = change(tf.nest.map_structure(lambda x: x[0], row)).numpy()
         # Grappler reorders sums: a value may fall on the other side of a half.
-        difference = np.abs(change(seed).numpy().astype(int) - picture)
+        difference = np.abs(alone.astype(int) - picture)
         assert difference.max() <= 1 and difference.mean() < 0.001
     distinct = len({picture.tobytes() for picture in found})
     least, most = {"report": (60, 64), "flip": (2, 2), "none": (1, 1)}[mode]
@@ -120,9 +155,6 @@ def test_flips_and_changes_have_equal_shares(monkeypatch):
         def __init__(self, value):
             self.value = value
 
-        def transformation(self, draws):
-            return None
-
         def augment_image(self, image, transformation):
             rows = [[[self.value] * 3, [9.0] * 3]] * 2
             whole = self.value == 2  # the affine's are of the picture's dtype
@@ -131,8 +163,10 @@ def test_flips_and_changes_have_equal_shares(monkeypatch):
     fakes = Fake(0.0), Fake(1.0), Fake(2.0)
     monkeypatch.setattr(augment, "_layers", lambda image_size: fakes)
     jpeg, count = tf.constant(to_jpeg(noise(8, 8))), 6000
-    pictures = tf.data.Dataset.range(count).map(
-        lambda i: augment.decode_and_augment(jpeg, [7, i], 2)
+    keys, ids = tf.fill([count], tf.constant(7, tf.int64)), names(count)
+    drawn = augment.draw(keys, ids, "report")
+    pictures = tf.data.Dataset.from_tensor_slices(drawn).map(
+        lambda x: augment.decode_and_augment(jpeg, x, 2)
     )
     corners = np.concatenate(list(pictures.batch(500)))[:, 0, :, 0]
     flipped = corners[:, 0] == 9
@@ -143,22 +177,28 @@ def test_flips_and_changes_have_equal_shares(monkeypatch):
     assert chi_square < 15.09  # five degrees of freedom, p = 0.01
 
 
-def test_draws_are_uniform_over_ids():
-    draws = np.stack(
-        [augment.uniform(tf.constant([i, 5], tf.int64), 7) for i in range(2000)]
-    )
-    for column in draws.T:
+def test_draws_are_uniform_over_ids_and_over_keys():
+    numbers = tf.range(2000, dtype=tf.int64)
+    same = tf.fill([2000], tf.constant(5, tf.int64))
+    by_id = randomness.hashed(same, names(2000), 7).numpy()
+    by_key = randomness.hashed(numbers, tf.fill([2000], "5"), 7).numpy()
+    other = randomness.hashed(same + 1, names(2000), 7).numpy()
+    assert by_id.min() >= 0 and max(by_id.max(), by_key.max()) < 1
+    for column in np.hstack([by_id, by_key]).T:
         seen, _ = np.histogram(column, 10, (0, 1))
         assert ((seen - 200) ** 2 / 200).sum() < 27.9  # p = 0.001
-    correlation = np.corrcoef(draws.T) - np.eye(7)
+    columns = np.hstack([by_id, by_key, other])
+    correlation = np.corrcoef(columns.T) - np.eye(21)
     assert np.abs(correlation).max() < 0.1
 
 
 def test_crop_boxes_have_the_areas_and_aspects_of_the_report():
     crop = augment.RandomResizedCrop(8)
     draws = np.random.default_rng(0).random((500, 4)).astype(np.float32)
-    boxes = [crop.transformation(draw) for draw in draws]
-    height, width = np.array([share for share, _ in boxes]).T
+    boxes = crop.transformation(tf.constant(draws)).numpy()
+    np.testing.assert_array_equal(boxes[:, :, 2], [[1, 0]] * 500)
+    np.testing.assert_array_equal(boxes[:, 1, :2], draws[:, 2:])
+    height, width = boxes[:, 0, :2].T
     area, aspect = height * width, width / height
     assert 0.0799 < area.min() < 0.1 and 0.98 < area.max() <= 1
     assert 0.749 < aspect.min() < 0.77 and 1.3 < aspect.max() < 1.334
@@ -169,8 +209,8 @@ def test_crop_boxes_have_the_areas_and_aspects_of_the_report():
 
 def test_crop_takes_the_box_and_enlarges_as_pil_does():
     image = noise(40, 60)
-    box = [tf.constant([0.5, 0.25]), tf.constant([0.999, 0.5])]
-    found = augment.RandomResizedCrop(32).augment_image(image, box)
+    crop = augment.RandomResizedCrop(32)
+    found = crop.augment_image(image, box([0.5, 0.25], [0.999, 0.5]))
     part = Image.fromarray(image[20:40, 23:38])  # 20 x 15; x: 0.5 of 46 places
     expected = part.resize((32, 32), Image.BILINEAR)
     assert np.abs(found - np.asarray(expected, float)).max() <= 1
@@ -179,16 +219,17 @@ def test_crop_takes_the_box_and_enlarges_as_pil_does():
 def test_crops_reach_every_border_and_never_leave():
     image = np.full((9, 7, 3), 100, np.uint8)
     image[0], image[-1], image[:, 0], image[:, -1] = 1, 2, 3, 4
-    crop, share = augment.RandomResizedCrop(4), tf.constant([0.5, 0.5])
+    crop = augment.RandomResizedCrop(4)
     starts = {0.0: (1, 3), 0.99999: (2, 4)}
     for place, (row, column) in starts.items():
-        found = crop.augment_image(image, [share, tf.fill([2], place)]).numpy()
+        half = box([0.5, 0.5], [place, place])
+        found = crop.augment_image(image, half).numpy()
         assert (found < 100).any(), (row, column)
-    whole = [tf.constant([1.0, 1.0]), tf.constant([0.9, 0.9])]
+    whole = box([1.0, 1.0], [0.9, 0.9])
     np.testing.assert_array_equal(
         crop.augment_image(image, whole), augment.squash(image, 4)
     )
-    tiny = [tf.constant([0.01, 0.01]), tf.constant([0.5, 0.5])]
+    tiny = box([0.01, 0.01], [0.5, 0.5])
     assert (crop.augment_image(image, tiny).numpy() == 100).all()
 
 
@@ -220,9 +261,9 @@ def test_affine_agrees_with_numpy(size):
     image, values = noise(*size), (0.2, -0.15, 1.1, 0.1, -0.05)
     x, y = sources(size, 40, *values)
     framed = np.pad(image, [(2, 2), (2, 2), (0, 0)])
-    values = [tf.constant(v) for v in values]
     layer = augment.RandomAffine(40)
-    found = layer.augment_image(tf.constant(image), values)
+    transformation = of(augment.RandomAffine, *values)
+    found = layer.augment_image(tf.constant(image), transformation)
     # Rounded to uint8, from coordinates that OpenCV may round to 1/32 pixel.
     np.testing.assert_allclose(found, sample(framed, x + 2, y + 2), atol=2)
 
@@ -237,14 +278,14 @@ def test_affine_turns_and_moves_as_torchvision_does():
         ([0.0, 0.0, 1.0, -2 / 9, 1 / 9], (5, 5)),
         ([0.0, 0.0, 1 / 3, 0.0, 0.0], (4, 5)),
     ):
-        values = [tf.constant(v) for v in values]
-        found = layer.augment_image(dot, values).numpy()[..., 0]
+        found = layer.augment_image(dot, of(augment.RandomAffine, *values))
+        found = found.numpy()[..., 0]
         assert np.unravel_index(found.argmax(), found.shape) == place
         assert found.max() > 190
     # Sheared along x by 45 degrees: what is below the centre moves left.
     below = np.zeros((9, 9, 3), np.uint8)
     below[6, 4] = 200
-    values = [tf.constant(v) for v in (0.0, math.pi / 4, 1.0, 0.0, 0.0)]
+    values = of(augment.RandomAffine, 0.0, math.pi / 4, 1.0, 0.0, 0.0)
     found = layer.augment_image(below, values).numpy()[..., 0]
     assert np.unravel_index(found.argmax(), found.shape) == (6, 2)
 
@@ -263,7 +304,7 @@ def test_affine_of_pil_is_the_same():
     expected = Image.fromarray(image).transform(
         (side, side), Image.AFFINE, matrix, Image.BILINEAR
     )
-    values = [tf.constant(v) for v in (angle, shear, scale, x, y)]
+    values = of(augment.RandomAffine, angle, shear, scale, x, y)
     found = augment.RandomAffine(side).augment_image(image, values).numpy()
     difference = np.abs(found - np.asarray(expected, float)).max(-1)
     # All but the outermost half pixel, which PIL does not blend with black.
@@ -272,7 +313,7 @@ def test_affine_of_pil_is_the_same():
 
 def test_affine_identity_is_the_squash():
     image = noise(40, 60)
-    values = [tf.constant(v) for v in IDENTITY]
+    values = of(augment.RandomAffine, *IDENTITY)
     found = augment.RandomAffine(32).augment_image(image, values)
     np.testing.assert_allclose(found, augment.squash(image, 32), atol=1.5)
 
@@ -284,8 +325,9 @@ def test_geometry_keeps_a_constant_picture_constant(size):
     for draw in np.random.default_rng(1).random((20, 5)).astype(np.float32):
         found = crop.augment_image(image, crop.transformation(draw))
         assert (augment.to_uint8(found).numpy() == 200).all()
+        low, high = np.array(RANGES[augment.RandomAffine]).T
+        x, y = sources(size, 32, *(low + draw * (high - low)))
         values = affine.transformation(draw)
-        x, y = sources(size, 32, *map(float, values))
         x, y = np.abs(x / (size[1] - 1) - 0.5), np.abs(y / (size[0] - 1) - 0.5)
         found = affine.augment_image(image, values).numpy()
         assert (found[np.maximum(x, y) < 0.4999] == 200).all()
@@ -293,17 +335,20 @@ def test_geometry_keeps_a_constant_picture_constant(size):
 
 
 def test_affine_draws_the_ranges_of_the_report():
-    layer, limit = augment.RandomAffine(8), math.radians(15)
-    for draw, scale in ((0.0, 0.8), (0.5, 1.0), (1.0, 1.2)):
-        found = layer.transformation(tf.fill([5], draw))
-        sign = 2 * draw - 1
-        expected = [sign * limit, sign * limit, scale, sign * 0.2, sign * 0.2]
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+    for draw in (0.0, 0.25, 0.5, 1.0, [0.9, 0.2, 0.3, 0.6, 0.1]):
+        draws = np.broadcast_to(np.float32(draw), 5)
+        low, high = np.array(RANGES[augment.RandomAffine]).T
+        # Where the centres of a result of 2 x 2 pixels come from.
+        x, y = sources((1, 1), 2, *(low + draws * (high - low)))
+        found = augment.RandomAffine.transformation(tf.constant(draws)).numpy()
+        for i, j in np.ndindex(2, 2):
+            place = found @ [j / 2 + 0.25, i / 2 + 0.25, 1]
+            expected = [x[i, j] + 0.5, y[i, j] + 0.5]
+            np.testing.assert_allclose(place, expected, atol=1e-6)
 
 
 def jitter(image, brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0):
-    values = brightness, contrast, saturation, 2 * math.pi * hue
-    values = [tf.constant(v) for v in values]
+    values = of(augment.ColorJitter, brightness, contrast, saturation, hue)
     return augment.ColorJitter().augment_image(tf.constant(image), values)
 
 
@@ -370,7 +415,20 @@ def test_grey_stays_grey():
 
 
 def test_jitter_draws_the_ranges_of_the_report():
+    luma, red = np.array([0.299, 0.587, 0.114]), np.array([1, 0, 0])
     for draw, factor in ((0.0, 0.8), (0.5, 1.0), (1.0, 1.2)):
-        found = augment.ColorJitter().transformation([tf.constant(draw)] * 4)
-        expected = [factor] * 3 + [2 * math.pi * (factor - 1)]
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        draws = np.full((4, 4), 0.5, np.float32)
+        draws[np.arange(4), np.arange(4)] = draw  # one of them at a time
+        found = augment.ColorJitter.transformation(tf.constant(draws)).numpy()
+        colours, mean = found[:, :3], found[:, 3]
+        np.testing.assert_allclose(colours[0], np.eye(3) * factor, atol=1e-3)
+        np.testing.assert_allclose(colours[1], np.eye(3) * factor, atol=1e-3)
+        np.testing.assert_allclose(mean[1], luma * (1 - factor), atol=1e-6)
+        np.testing.assert_allclose(mean[[0, 2, 3]], 0, atol=1e-6)
+        expected = luma @ red + factor * (red - luma @ red)
+        np.testing.assert_allclose(red @ colours[2], expected, atol=1e-3)
+        turn = 2 * math.pi * 0.2 * (2 * draw - 1)
+        cosine = (np.trace(colours[3]) - 1) / 2
+        np.testing.assert_allclose(cosine, math.cos(turn), atol=1e-3)
+        green = (red @ colours[3])[1] - (red @ colours[3])[2]
+        assert np.sign(round(green, 3)) == 2 * draw - 1
