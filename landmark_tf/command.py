@@ -60,6 +60,11 @@ def main(
         if error.errno not in _MENDABLE:
             raise
         _stop(f"{_MENDABLE[error.errno]}: {error.filename or error}")
+    except Exception as error:
+        # By name: not every verb needs TensorFlow, which takes long to import.
+        if type(error).__name__ != "ResourceExhaustedError":
+            raise
+        _stop(_exhausted(str(error)))
     except KeyboardInterrupt:
         _stop("interrupted; the same command goes on where it can", code=130)
 
@@ -69,8 +74,20 @@ _MENDABLE = {
     errno.EDQUOT: "the disk quota is used up; free some and run it again",
     errno.EACCES: "permission denied; choose another path or allow it",
     errno.EPERM: "not permitted; choose another path or allow it",
+    errno.ENOTDIR: "a part of the path is a file; choose another path",
+    errno.ENOENT: "no such file or folder; check the path",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EROFS: "the file system is read-only; choose another path",
 }
+
+
+def _exhausted(message: str) -> str:
+    if "space" in message or "quota" in message:
+        return _MENDABLE[errno.ENOSPC]
+    return (
+        "the device's memory is exhausted; lower --batch_size or --image_size. "
+        f"Received: {' '.join(message.split())[:200]}"
+    )
 
 
 def usage(name: str, module: Any, config_class: type) -> str:

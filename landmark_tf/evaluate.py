@@ -11,7 +11,7 @@ import dataclasses
 import json
 import pathlib
 
-from landmark_tf import InputError, command, config
+from landmark_tf import command, config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,20 +48,13 @@ def run(settings: Config) -> dict[str, float | int]:
     from landmark_tf.files import quiet
 
     quiet.import_tensorflow()
-    from landmark_tf.data import tfrecords
     from landmark_tf.files import atomic
     from landmark_tf.training import evaluation, run_directory, strategy
 
     devices = strategy.create(settings.strategy)
     with devices.scope():
         trained = run_directory.open_run(settings.run)
-    dataset = tfrecords.open_dataset(settings.data or trained.data)
-    theirs = dataset.classes["landmark_id"].tolist()
-    if theirs != trained.classes["landmark_id"].tolist():
-        raise InputError(
-            "the dataset has other landmarks than the run was trained on; "
-            f"prepare it from the same training CSV. Received: {dataset.path}"
-        )
+    dataset = run_directory.open_data(trained, settings.data)
     figures = evaluation.Evaluator(
         dataset, settings.split, trained.model, devices, settings.batch_size
     )()

@@ -113,11 +113,10 @@ def choose_threshold(
     Raises:
         InputError: the split has no picture of no landmark.
     """
-    from landmark_tf.data import tfrecords
     from landmark_tf.predictions import thresholds
-    from landmark_tf.training import evaluation, strategy
+    from landmark_tf.training import evaluation, run_directory, strategy
 
-    dataset = tfrecords.open_dataset(settings.data or trained.data)
+    dataset = run_directory.open_data(trained, settings.data)
     measure = evaluation.Evaluator(
         dataset,
         settings.split,

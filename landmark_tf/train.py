@@ -66,7 +66,7 @@ class Config:
 
 
 # What may change when a run goes on.
-_FREE = {"epochs", "strategy", "steps_per_call"}
+_FREE = {"run", "data", "epochs", "strategy", "steps_per_call"}
 
 
 def run(settings: Config) -> dict[str, float]:
@@ -85,9 +85,11 @@ def run(settings: Config) -> dict[str, float]:
     import keras
 
     from landmark_tf.data import pipeline, tfrecords
-    from landmark_tf.training import checkpoints, run_directory
+    from landmark_tf.training import checkpoints, loop, run_directory
 
     dataset = tfrecords.open_dataset(settings.data)
+    # The run must find its dataset from any other folder.
+    settings = dataclasses.replace(settings, data=str(dataset.path.resolve()))
     keras.utils.set_random_seed(settings.seed)
     trainer = _make_trainer(settings, dataset.num_classes)
     steps_per_epoch = pipeline.steps_per_epoch(
@@ -95,15 +97,20 @@ def run(settings: Config) -> dict[str, float]:
     )
     validate = _validator(settings, trainer, dataset)
     path = pathlib.Path(settings.run)
-    run_directory.create(
-        path, config.to_flags(settings), dataset.path / "classes.csv", _FREE
-    )
+    run_directory.create(path, settings, dataset, _FREE)
     saver = checkpoints.Checkpoints(path, trainer, steps_per_epoch)
     first_step = saver.restore()
     _announce(settings, trainer, steps_per_epoch, first_step)
     if first_step < settings.epochs * steps_per_epoch:
-        with tfrecords.reading(dataset):
-            _fit(settings, trainer, dataset, saver, first_step, validate)
+        try:
+            with tfrecords.reading(dataset):
+                _fit(settings, trainer, dataset, saver, first_step, validate)
+        except loop.DivergedError as error:
+            raise InputError(
+                f"{error}; the last good state is {saver.newest()}. Train with "
+                "a lower --learning_rate into another --run. "
+                f"Received: --learning_rate={settings.learning_rate}"
+            ) from error
     return _finish(settings)
 
 
@@ -156,20 +163,19 @@ def _fit(
 
 def _check(settings: Config) -> None:
     """Refuses nonsense before TensorFlow is imported."""
-    for name, low, high in (
-        ("batch_size", 1, math.inf),
-        ("epochs", 1, math.inf),
-        ("image_size", 0, 4096),
-        ("steps_per_call", 1, math.inf),
-        ("learning_rate", 0, math.inf),
-        ("momentum", 0, 1),
-        ("weight_decay", 0, math.inf),
+    for name, good, what in (
+        ("batch_size", settings.batch_size >= 1, "at least 1"),
+        ("epochs", settings.epochs >= 1, "at least 1"),
+        ("image_size", settings.image_size >= 0, "a size in pixels, or 0"),
+        ("steps_per_call", settings.steps_per_call >= 1, "at least 1"),
+        ("learning_rate", 0 < settings.learning_rate < math.inf, "above 0"),
+        ("momentum", 0 <= settings.momentum < 1, "at least 0 and below 1"),
+        ("weight_decay", 0 <= settings.weight_decay < math.inf, "at least 0"),
+        ("seed", 0 <= settings.seed < 2**32, "at least 0 and below 2^32"),
     ):
-        value = getattr(settings, name)
-        if not low <= value <= high or not math.isfinite(value):
-            raise InputError(
-                f"--{name} must lie between {low} and {high}. Received: {value}"
-            )
+        if not good:
+            value = getattr(settings, name)
+            raise InputError(f"--{name} must be {what}. Received: {value}")
 
 
 def _make_trainer(settings: Config, num_classes: int) -> "loop.Trainer":
@@ -244,6 +250,7 @@ def _finish(settings: Config) -> dict[str, float]:
                 data=settings.data,
                 split=settings.validation_split,
                 batch_size=settings.batch_size,
+                strategy=settings.strategy,
             )
         )
     name = pathlib.Path(settings.run).name

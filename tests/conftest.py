@@ -7,6 +7,9 @@ import pytest
 from landmark_tf.files import quiet
 
 tf = quiet.import_tensorflow()
+tf.config.set_visible_devices([], "GPU")
+# Replicas wait for each other: there must be threads enough for both.
+tf.config.threading.set_inter_op_parallelism_threads(8)
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,

@@ -54,9 +54,6 @@ def test_more_epochs_go_on(trained, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     settings = dataclasses.replace(settings_of(run), run=str(copy), epochs=3)
-    # The copy's flags.txt names the old place; a moved run is still the same.
-    flags = (copy / "flags.txt").read_text().replace(str(run), str(copy))
-    (copy / "flags.txt").write_text(flags)
     train.run(settings)
     history = pd.read_csv(copy / "history.csv")
     assert history["epoch"].tolist() == [0, 1, 2]
@@ -66,8 +63,36 @@ def test_other_settings_on_an_old_run_are_refused_by_name(trained):
     run, _ = trained
     settings = settings_of(run)
     changed = dataclasses.replace(settings, learning_rate=0.5, model="resnet50")
-    with pytest.raises(InputError, match="--learning_rate, --model"):
+    with pytest.raises(InputError, match="--model, --learning_rate"):
         train.run(changed)
+
+
+def test_other_data_behind_an_old_run_is_refused(trained, dataset, tmp_path):
+    data = tmp_path / "toy"
+    shutil.copytree(dataset, data)
+    classes = (data / "classes.csv").read_text().replace("\n2,", "\n2,9")
+    (data / "classes.csv").write_text(classes)
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    before = (run / "classes.csv").read_bytes()
+    settings = dataclasses.replace(
+        settings_of(run), run=str(run), data=str(data), epochs=3
+    )
+    with pytest.raises(InputError, match="other data: classes.csv"):
+        train.run(settings)
+    assert (run / "classes.csv").read_bytes() == before
+
+
+def test_a_run_trains_on_two_devices(trained, tmp_path, mirrored):
+    settings = dataclasses.replace(
+        settings_of(trained[0]), run=str(tmp_path / "m"), strategy="mirrored"
+    )
+    figures = train.run(settings)
+    history = pd.read_csv(tmp_path / "m" / "history.csv")
+    expected = pd.read_csv(trained[0] / "history.csv")
+    # Sums in another order: a little apart, and the same training.
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=0.02)
+    assert figures["examples"] == trained[1]["examples"]
 
 
 def test_a_foreign_folder_is_left_alone(trained, tmp_path):
@@ -85,6 +110,8 @@ def test_a_foreign_folder_is_left_alone(trained, tmp_path):
         ({"batch_size": 0}, "--batch_size .*Received: 0"),
         ({"learning_rate": float("nan")}, "--learning_rate .*Received: nan"),
         ({"momentum": 1.5}, "--momentum .*Received: 1.5"),
+        ({"seed": -1}, "--seed .*Received: -1"),
+        ({"validation_split": "validation[:0%]"}, "empty.*validation\\[:0%\\]"),
         ({"model": "resnet5"}, "nearest .*Received: 'resnet5'"),
         ({"batch_size": 10_000}, "10000"),
         ({"train_split": "training"}, "training"),

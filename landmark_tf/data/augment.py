@@ -53,14 +53,18 @@ class _Layer(keras_cv.layers.BaseImageAugmentationLayer):
 
     Args:
         image_size: S, the side of the result in pixels, where it is resized.
+        antialias: see `squash`.
         **kwargs: of keras_cv's base layer, such as `seed`.
     """
 
     draws: int
 
-    def __init__(self, image_size: int = 128, **kwargs):
+    def __init__(
+        self, image_size: int = 128, antialias: bool = False, **kwargs
+    ):
         super().__init__(**kwargs)
         self.image_size = image_size
+        self.antialias = antialias
         self.auto_vectorize = False  # crops of a batch differ in size
 
     def get_random_transformation(self, **unused) -> tf.Tensor:
@@ -105,7 +109,7 @@ class RandomResizedCrop(_Layer):
         part = tf.slice(
             image, tf.cast(start, tf.int32), tf.cast(size, tf.int32)
         )
-        return squash(part, self.image_size)
+        return squash(part, self.image_size, self.antialias)
 
 
 class ColorJitter(_Layer):
@@ -228,7 +232,10 @@ def draw(keys: tf.Tensor, ids: tf.Tensor, augment: str) -> dict[str, tf.Tensor]:
 
 
 def decode_and_augment(
-    jpeg: tf.Tensor, drawn: dict[str, tf.Tensor], image_size: int
+    jpeg: tf.Tensor,
+    drawn: dict[str, tf.Tensor],
+    image_size: int,
+    antialias: bool = False,
 ) -> tf.Tensor:
     """One stored picture, decoded, changed as drawn, and squashed.
 
@@ -236,15 +243,16 @@ def decode_and_augment(
         jpeg: the bytes of a JPEG, string [].
         drawn: a row of what `draw` returned.
         image_size: S, in pixels.
+        antialias: see `squash`.
 
     Returns:
         uint8 [S, S, 3].
     """
     image = tf.io.decode_jpeg(jpeg, channels=3)
     if "change" in drawn:
-        image = _change(image, drawn, image_size)
+        image = _change(image, drawn, image_size, antialias)
     else:
-        image = to_uint8(squash(image, image_size))
+        image = to_uint8(squash(image, image_size, antialias))
     if "flip" not in drawn:
         return image
     # What is behind tf.reverse, which needs its axis while the graph is made.
@@ -252,19 +260,29 @@ def decode_and_augment(
 
 
 def _change(
-    image: tf.Tensor, drawn: dict[str, tf.Tensor], image_size: int
+    image: tf.Tensor,
+    drawn: dict[str, tf.Tensor],
+    image_size: int,
+    antialias: bool,
 ) -> tf.Tensor:
-    crop, jitter, affine = _layers(image_size)
+    crop, jitter, affine = _layers(image_size, antialias)
     box, colours, matrix = drawn["transformations"]
 
     def jittered() -> tf.Tensor:
-        small = squash(image, image_size)
+        small = squash(image, image_size, antialias)
         return to_uint8(jitter.augment_image(small, colours))
+
+    def warped() -> tf.Tensor:
+        # OpenCV's warp does not antialias, so large pictures shrink before.
+        small = (
+            to_uint8(squash(image, image_size, True)) if antialias else image
+        )
+        return affine.augment_image(small, matrix)
 
     branches = [
         lambda: to_uint8(crop.augment_image(image, box)),
         jittered,
-        lambda: affine.augment_image(image, matrix),
+        warped,
     ]
     result = tf.switch_case(drawn["change"], branches)
     return tf.ensure_shape(result, [image_size, image_size, 3])
@@ -274,19 +292,22 @@ _KINDS = RandomResizedCrop, ColorJitter, RandomAffine
 
 
 @functools.cache
-def _layers(image_size: int) -> tuple[_Layer, ...]:
+def _layers(image_size: int, antialias: bool) -> tuple[_Layer, ...]:
     cv2.setNumThreads(0)  # pictures are spread over the cores, not their parts
     with tf.init_scope():  # their generators must outlive the graph
-        return tuple(kind(image_size) for kind in _KINDS)
+        return tuple(kind(image_size, antialias) for kind in _KINDS)
 
 
-def squash(image: tf.Tensor, image_size: int) -> tf.Tensor:
+def squash(
+    image: tf.Tensor, image_size: int, antialias: bool = False
+) -> tf.Tensor:
     """Image [H, W, 3] -> float32 [S, S, 3], bilinear, aspect not kept.
 
-    Without antialiasing, which takes five times as long: pictures to train on
-    should be stored at less than twice the size they are trained at.
+    Antialiasing takes five times as long, and is needed where pictures shrink
+    to much less than their size.
     """
-    resized = tf.image.resize(image, [image_size, image_size])
+    size = [image_size, image_size]
+    resized = tf.image.resize(image, size, antialias=antialias)
     return tf.cast(resized, tf.float32)  # uint8 of that size comes back as is
 
 

@@ -9,6 +9,7 @@ down in tfrecords/README.md. TensorFlow is imported by what needs it, quietly.
 import contextlib
 import dataclasses
 import errno
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,12 @@ class Dataset:
     name: str
     builder: Any
     classes: pd.DataFrame
+
+    @property
+    def stored_size(self) -> int:
+        """Pixels of the shorter side, at most; 0 where it is not known."""
+        content = json.loads((self.path / SETTINGS).read_text("utf-8"))
+        return content.get("settings", {}).get("stored_size", 0)
 
     @property
     def num_classes(self) -> int:
@@ -208,7 +215,7 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
         builder = tfds.builder_from_directory(os.fspath(path))
         found = builder.info.features
         same = found.get_serialized_info() == expected.get_serialized_info()
-        classes = _read_classes(path)
+        classes = read_classes(path)
         damage = _damage(builder)
     except Exception as error:  # TFDS raises many types on damaged JSON
         damage, same = " ".join(str(error).split())[:200], True
@@ -222,7 +229,12 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
     return Dataset(path, builder.name, builder, classes)
 
 
-def _read_classes(path: Path) -> pd.DataFrame:
+def read_classes(path: Path) -> pd.DataFrame:
+    """Reads `classes.csv` of a dataset or of a run; see `Dataset.classes`.
+
+    Raises:
+        ValueError: the labels are not 0, 1, 2 and so on.
+    """
     classes = pd.read_csv(
         path / "classes.csv",
         dtype={"category": str},
@@ -305,8 +317,10 @@ def read_table(dataset: Dataset, split: str) -> pd.DataFrame:
     No picture is decoded.
 
     Raises:
-        InputError: there is no such split, or it is damaged.
+        InputError: there is no such split, or it is empty or damaged.
     """
+    if not split_info(dataset, split).num_examples:
+        raise InputError(f"the split is empty. Received: {split!r}")
     tf = quiet.import_tensorflow(devices=False)
     kinds = {
         "id": tf.io.FixedLenFeature([], tf.string),

@@ -138,7 +138,7 @@ def _check(settings: Config) -> None:
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(
             "the output must be a new or an empty folder; choose another. "
-            f"Received: out={settings.out}"
+            f"Received: --out={settings.out}"
         )
     for name, low, high in (
         ("size", 16, np.inf),
@@ -149,7 +149,9 @@ def _check(settings: Config) -> None:
     ):
         value = getattr(settings, name)
         if not low <= value <= high:
-            raise InputError(f"{name} is out of range. Received: {value}")
+            raise InputError(
+                f"--{name} must lie between {low} and {high}. Received: {value}"
+            )
 
 
 def tables(pictures: list[Picture]) -> dict[str, pd.DataFrame]:

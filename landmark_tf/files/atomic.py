@@ -17,7 +17,8 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         path: the file to make or to replace; its folder must exist.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # One name, so that what a kill leaves behind is overwritten the next time.
+    temporary = path.with_name(f".{path.stem}.unfinished{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -27,6 +27,8 @@ def import_tensorflow(devices: bool = True) -> ModuleType:
         devices: also look for accelerators now, so that the lines about a
             missing one are kept off the screen too.
     """
+    if "tensorflow" in sys.modules and not devices:
+        return sys.modules["tensorflow"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _without_start_up_lines():
         import tensorflow as tf

@@ -83,7 +83,7 @@ def _make_one(
     partial = workspace.partial_path(out)
     try:
         report = maker(task.items, str(partial), tick)
-        with open(partial, "rb") as file:
+        with open(partial, "r+b") as file:
             os.fsync(file.fileno())
         # First the report: a file that has its name then has its report too.
         workspace.write_text(out, _report(out, task), json.dumps(report))

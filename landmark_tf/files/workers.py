@@ -70,7 +70,8 @@ def run(
     except BrokenProcessPool as error:
         raise InputError(
             "a worker process was killed, perhaps for lack of memory; the same "
-            "command goes on, with fewer --workers if need be. "
+            "command goes on, with fewer --workers if need be (a script that "
+            'calls this must do so under `if __name__ == "__main__":`). '
             f"Received: {workers} workers"
         ) from error
 

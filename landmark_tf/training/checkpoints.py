@@ -9,8 +9,12 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from landmark_tf import InputError
 from landmark_tf.files import atomic
 from landmark_tf.training import loop
+
+# What TensorFlow raises for damaged, cut off, missing and other files.
+_UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, ValueError)
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -56,16 +60,29 @@ class Checkpoints(keras.callbacks.Callback):
 
         Returns:
             The number of steps done; 0 when there is no state.
+
+        Raises:
+            InputError: there are states, and none can be read.
         """
-        for path in reversed(self._manager.checkpoints):
+        paths = self._manager.checkpoints
+        for path in reversed(paths):
             try:
                 status = self._manager.checkpoint.restore(path)
                 status.assert_existing_objects_matched()
                 return int(self._step.numpy())
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
-                reason = str(error).splitlines()[0]
+            except _UNREADABLE as error:
+                reason = " ".join(str(error).split())[:200]
                 print(f"{path} cannot be read and is passed over: {reason}")
+        if paths:  # and the model may be half overwritten
+            raise InputError(
+                "no state of the training can be read; delete the folder or "
+                f"give another --run. Received: {self.run}"
+            )
         return 0
+
+    def newest(self) -> str:
+        """The path of the newest state, or "none"."""
+        return self._manager.latest_checkpoint or "none"
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves; without a validation split the newest model is the best."""

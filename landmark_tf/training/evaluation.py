@@ -38,7 +38,8 @@ class Evaluator:
         split: which of its pictures, such as "validation".
         model: uint8 images [N, S, S, 3] -> logits.
         strategy: the devices; the model was made in its scope.
-        batch_size: pictures of one step over all devices.
+        batch_size: pictures of one step over all devices; rounded up to a
+            multiple of their number.
 
     Raises:
         InputError: no picture of the split shows a landmark.
@@ -62,9 +63,10 @@ class Evaluator:
         self._id_rank = np.argsort(np.argsort(self.table["id"].to_numpy()))
         self._model = model
         self._strategy = strategy
+        replicas = strategy.num_replicas_in_sync
         self._batches = distribute(
             strategy,
-            batch_size,
+            -(-batch_size // replicas) * replicas,
             lambda **shard: pipeline.evaluation_batches(
                 dataset, split, image_size=model.input_shape[1], **shard
             ),

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-from landmark_tf import InputError
 from landmark_tf.training import losses
+
+
+class DivergedError(ArithmeticError):
+    """The loss or a weight is not finite any more."""
 
 
 class Trainer:
@@ -62,6 +65,11 @@ class Trainer:
             "accuracy": float(self.accuracy.result()),
         }
 
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers."""
+        sums = [tf.reduce_sum(tf.abs(w)) for w in self.model.weights]
+        return bool(tf.math.is_finite(tf.add_n(sums)))
+
     def learning_rate(self) -> float:
         """The step size of the next update."""
         rate = self.optimizer.learning_rate
@@ -81,8 +89,9 @@ class Trainer:
             loss = tf.reduce_sum(each) / self.batch_size
         gradients = tape.gradient(loss, variables)
         self.optimizer.apply(gradients, variables)
-        self.loss.update_state(each)
-        self.accuracy.update_state(label, logits)
+        shows = tf.cast(label >= 0, tf.float32)
+        self.loss.update_state(each, sample_weight=shows)
+        self.accuracy.update_state(label, logits, sample_weight=shows)
 
 
 def fit(
@@ -109,7 +118,7 @@ def fit(
         callbacks: told of everything, as by `keras.Model.fit`.
 
     Raises:
-        InputError: the loss is not finite any more.
+        DivergedError: the loss or a weight is not finite any more.
     """
     callbacks.on_train_begin()
     for epoch in range(first_step // steps_per_epoch, epochs):
@@ -123,6 +132,9 @@ def fit(
             callbacks,
             epoch * steps_per_epoch,
         )
+        if not trainer.is_finite():  # the loss is of before the last update
+            last = (epoch + 1) * steps_per_epoch
+            raise DivergedError(f"a weight is not finite after step {last}")
         logs["learning_rate"] = trainer.learning_rate()
         if validate is not None:
             logs |= {f"val_{key}": x for key, x in validate().items()}
@@ -147,10 +159,9 @@ def _train_epoch(
         trainer.run(batches, count)
         logs = trainer.metrics()
         if not math.isfinite(logs["loss"]):
-            raise InputError(
-                f"the loss is {logs['loss']} at step {steps_before + step}; "
-                "the last checkpoint is kept; try a lower --learning_rate. "
-                f"Received: {trainer.learning_rate()}"
+            last = steps_before + step + count
+            raise DivergedError(
+                f"the loss became {logs['loss']} at or before step {last}"
             )
         images = (step + count - steps.start) * trainer.batch_size
         logs["images_per_second"] = images / (time.perf_counter() - begun)

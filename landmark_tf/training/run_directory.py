@@ -1,18 +1,28 @@
 """A run directory: one training, with all that other verbs need to know.
 
-`flags.txt` (runnable again), `classes.csv`, `checkpoints/`, `history.csv`,
-`logs/`, `metrics.json`, `model.keras`.
+`flags.txt` (runnable again), `classes.csv` and `prepare.json` (of its dataset),
+`checkpoints/`, `history.csv`, `logs/`, `metrics.json`, `model.keras`.
 """
 
 import dataclasses
 import pathlib
 import shutil
+import zipfile
+from collections.abc import Collection
+from typing import Any, TypeVar
 
 import keras
 import pandas as pd
+from absl import flags
 
-from landmark_tf import InputError
+from landmark_tf import InputError, config
+from landmark_tf.data import tfrecords
 from landmark_tf.files import atomic
+
+T = TypeVar("T")
+
+_FLAGS = "flags.txt"
+_OF_DATASET = ("classes.csv", tfrecords.SETTINGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,45 +45,79 @@ class Run:
 
 
 def create(
-    path: pathlib.Path, settings: list[str], classes: pathlib.Path, free: set
+    path: pathlib.Path,
+    settings: Any,
+    dataset: tfrecords.Dataset,
+    free: Collection[str],
 ) -> None:
-    """Makes a run directory, or checks that an old one has the same settings.
+    """Makes a run directory, or checks that an old one is of the same training.
 
     Args:
         path: the run directory.
-        settings: every setting as `--name=value`.
-        classes: the dataset's classes.csv, to be copied.
+        settings: the training's, a dataclass of `config` fields.
+        dataset: what it trains on; its classes and description are copied, and
+            compared with those of the old run.
         free: names of settings that may differ from those of the old run.
 
     Raises:
-        InputError: `path` holds something else, or a run of other settings.
+        InputError: `path` holds something else, or a run of other settings or
+            other data.
     """
-    flags = path / "flags.txt"
-    if flags.exists():
-        before = set(flags.read_text(encoding="utf-8").split("\n"))
-        changed = sorted(
-            flag.partition("=")[0].lstrip("-")
-            for flag in set(settings) - before
-        )
-        if changed := [name for name in changed if name not in free]:
-            raise InputError(
-                f"{path} was trained with another "
-                f"{', '.join('--' + name for name in changed)}; give the same "
-                f"(see {flags}) or another --run. Received: "
-                + " ".join(
-                    flag
-                    for flag in settings
-                    if flag.partition("=")[0].lstrip("-") in changed
+    if (path / _FLAGS).exists():
+        _compare_settings(path, settings, free)
+        for name in _OF_DATASET:
+            theirs = (dataset.path / name).read_bytes()
+            if theirs != (path / name).read_bytes():
+                raise InputError(
+                    f"{path} was trained on other data: {name} differs; give "
+                    "the same dataset or another --run. "
+                    f"Received: {dataset.path}"
                 )
-            )
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(
             f"--run must be a new folder or one of an earlier training. "
             f"Received: {path}"
         )
-    path.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(classes, path / "classes.csv")
-    atomic.write_text(flags, "\n".join(settings) + "\n")
+    else:
+        path.mkdir(parents=True, exist_ok=True)
+        for name in _OF_DATASET:
+            shutil.copyfile(dataset.path / name, path / name)
+    atomic.write_text(
+        path / _FLAGS, "\n".join(config.to_flags(settings)) + "\n"
+    )
+
+
+def _compare_settings(
+    path: pathlib.Path, settings: Any, free: Collection[str]
+) -> None:
+    old = _read_flags(path, type(settings))
+    changed = [
+        item.name
+        for item in dataclasses.fields(settings)
+        if item.name not in free
+        and getattr(old, item.name) != getattr(settings, item.name)
+    ]
+    if changed:
+        given = (
+            f"--{x}={config.to_text(getattr(settings, x))}" for x in changed
+        )
+        raise InputError(
+            f"{path} was trained with another "
+            f"{', '.join('--' + name for name in changed)}; give the same "
+            f"(see {path / _FLAGS}) or another --run. "
+            f"Received: {' '.join(given)}"
+        )
+
+
+def _read_flags(path: pathlib.Path, config_class: type[T]) -> T:
+    """What a run was trained with; flags that came later have their default."""
+    try:
+        return config.parse(config_class, [f"--flagfile={path / _FLAGS}"])
+    except flags.Error as error:
+        raise InputError(
+            f"{path / _FLAGS} cannot be read ({error}); give another --run. "
+            f"Received: {path}"
+        ) from error
 
 
 def open_run(path: str | pathlib.Path) -> Run:
@@ -83,26 +127,56 @@ def open_run(path: str | pathlib.Path) -> Run:
         InputError: not a run directory, or no model has been saved yet.
     """
     path = pathlib.Path(path)
-    for name in ("flags.txt", "classes.csv", "model.keras"):
+    for name in (_FLAGS, "classes.csv", "model.keras"):
         if not (path / name).is_file():
             raise InputError(
                 f"no {name} in the run directory; train one with python -m "
                 f"landmark_tf.train --run={path}. Received: {path}"
             )
+    classes = tfrecords.read_classes(path)
     try:
         model = keras.saving.load_model(path / "model.keras", compile=False)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path / 'model.keras'} cannot be read "
-            f"({str(error).splitlines()[0]}); train again with the same "
-            f"command. Received: {path}"
+            f"{path / 'model.keras'} cannot be read ({error!r:.200}); delete "
+            f"the folder and train again. Received: {path}"
         ) from error
-    flags = (path / "flags.txt").read_text(encoding="utf-8").splitlines()
-    data = next(x for x in flags if x.startswith("--data=")).partition("=")[2]
+    if model.output_shape[-1] != len(classes):
+        raise InputError(
+            f"model.keras has {model.output_shape[-1]} classes and classes.csv "
+            f"{len(classes)}; train again. Received: {path}"
+        )
+    lines = (path / _FLAGS).read_text(encoding="utf-8").splitlines()
+    data = next((x for x in lines if x.startswith("--data=")), "--data=")
     return Run(
         path=path,
         model=model,
-        classes=pd.read_csv(path / "classes.csv"),
-        data=pathlib.Path(data),
+        classes=classes,
+        data=pathlib.Path(data.partition("=")[2]),
         image_size=model.input_shape[1],
     )
+
+
+def open_data(run: Run, data: str = "") -> tfrecords.Dataset:
+    """Opens a dataset to measure a run on.
+
+    Args:
+        run: the training.
+        data: dataset folder; empty: the one it was trained on.
+
+    Raises:
+        InputError: no such dataset, or one of other landmarks.
+    """
+    if not data and not run.data.is_dir():
+        raise InputError(
+            "the dataset that the run was trained on is not there any more; "
+            f"say where it is with --data. Received: {run.data}"
+        )
+    dataset = tfrecords.open_dataset(data or run.data)
+    theirs = dataset.classes["landmark_id"].tolist()
+    if theirs != run.classes["landmark_id"].tolist():
+        raise InputError(
+            "the dataset has other landmarks than the run was trained on; "
+            f"prepare it from the same training CSV. Received: {dataset.path}"
+        )
+    return dataset

@@ -1,5 +1,6 @@
 """Which devices compute, as a tf.distribute strategy."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -10,8 +11,11 @@ from landmark_tf import InputError
 NAMES = ("auto", "one", "mirrored")
 
 
+@functools.cache
 def create(name: str = "auto") -> tf.distribute.Strategy:
-    """Chooses the devices.
+    """Chooses the devices; the same object each time.
+
+    Two MirroredStrategies in one process would mix up their collectives.
 
     Args:
         name: "one": the first GPU, or the CPU. "mirrored": every GPU, or every

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from landmark_tf.files import atomic
+
 
 def callbacks(
     run: pathlib.Path, pictures: np.ndarray, first_epoch: int
@@ -59,7 +61,8 @@ def drop_epochs(history: pathlib.Path, first: int) -> None:
     if not kept:
         history.unlink()
     elif len(kept) < len(rows):
-        with open(history, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(kept)
+        with atomic.replacing(history) as temporary:
+            with open(temporary, "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+                writer.writeheader()
+                writer.writerows(kept)

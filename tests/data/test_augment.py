@@ -161,7 +161,7 @@ def test_flips_and_changes_have_equal_shares(monkeypatch):
             return tf.cast(tf.constant(rows), "uint8" if whole else "float32")
 
     fakes = Fake(0.0), Fake(1.0), Fake(2.0)
-    monkeypatch.setattr(augment, "_layers", lambda image_size: fakes)
+    monkeypatch.setattr(augment, "_layers", lambda image_size, antialias: fakes)
     jpeg, count = tf.constant(to_jpeg(noise(8, 8))), 6000
     keys, ids = tf.fill([count], tf.constant(7, tf.int64)), names(count)
     drawn = augment.draw(keys, ids, "report")

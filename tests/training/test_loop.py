@@ -147,6 +147,10 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(one, tmp_path, capsys):
     saver = checkpoints.Checkpoints(tmp_path, make_trainer(one), 5)
     assert saver.restore() == 5
     assert "step-10 cannot be read" in capsys.readouterr().out
+    for file in tmp_path.glob("checkpoints/step-5.data*"):
+        file.write_bytes(b"")
+    with pytest.raises(InputError, match="no state .* can be read"):
+        checkpoints.Checkpoints(tmp_path, make_trainer(one), 5).restore()
 
 
 def test_the_best_by_validation_gap_is_kept(one, tmp_path):
@@ -176,9 +180,42 @@ def test_the_best_by_validation_gap_is_kept(one, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(one, tmp_path):
     trainer = make_trainer(one, learning_rate=1e30)
-    with pytest.raises(InputError, match="loss is (nan|inf) at step 1;"):
+    with pytest.raises(loop.DivergedError, match="became (nan|inf) .* step 2"):
         fit(trainer, one, epochs=3)
     assert not math.isfinite(trainer.metrics()["loss"])
+
+
+def test_weights_that_are_not_finite_are_never_saved(one, tmp_path):
+    """The last update of an epoch is not in any loss of it."""
+    trainer = make_trainer(one, learning_rate=math.inf)
+    saver = checkpoints.Checkpoints(tmp_path, trainer, 1)
+    with pytest.raises(loop.DivergedError, match="weight .* after step 1"):
+        loop.fit(
+            trainer,
+            batches(one),
+            steps_per_epoch=1,
+            epochs=1,
+            callbacks=keras.callbacks.CallbackList([saver], trainer.model),
+        )
+    assert saver.newest() == "none"
+    assert not (tmp_path / "model.keras").exists()
+
+
+def test_pictures_of_no_landmark_count_for_nothing(one):
+    """Two of a class, six of none: only the first two are averaged."""
+    trainer = make_trainer(one)
+    batch = {key: x[:BATCH] for key, x in examples().items()}
+    batch["label"] = np.where(np.arange(BATCH) < 2, batch["label"], -1)
+    logits = trainer.model(batch["image"], training=True).numpy()[:2]
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(p[np.arange(2), batch["label"][:2]]).mean()
+    trainer = make_trainer(one)
+    data = tf.data.Dataset.from_tensors(batch)
+    trainer.run(iter(one.experimental_distribute_dataset(data)), 1)
+    found = trainer.metrics()
+    assert found["loss"] == pytest.approx(expected, rel=1e-4)
+    correct = p.argmax(axis=1) == batch["label"][:2]
+    assert found["accuracy"] == pytest.approx(correct.mean())
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(mirrored):
