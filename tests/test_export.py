@@ -19,7 +19,8 @@ folder, files = sys.argv[1], sys.argv[2:]
 model = tf.saved_model.load(folder)
 assert "landmark_tf" not in sys.modules
 answer = model.signatures["serving_default"](
-    image_bytes=tf.constant([pathlib.Path(f).read_bytes() for f in files]))
+    image_bytes=tf.constant(
+        [pathlib.Path(f).read_bytes() for f in files], tf.string))
 print(json.dumps({key: x.numpy().tolist() for key, x in answer.items()}))
 """
 
@@ -86,6 +87,11 @@ def test_any_jpeg_or_png(exported, toy, tmp_path):
     found = ask(exported, [tmp_path / name for name in variants], tmp_path)
     assert np.shape(found["landmark_id"]) == (len(variants), 2)
     assert np.isfinite(found["confidence"]).all()
+
+
+def test_no_picture_gets_no_answer(exported, tmp_path):
+    found = ask(exported, [], tmp_path)
+    assert found == {"landmark_id": [], "confidence": [], "is_landmark": []}
 
 
 def test_a_given_threshold_needs_no_dataset(trained, tmp_path):

@@ -50,7 +50,12 @@ class Recogniser(tf.Module):
         return pipeline.preprocess(image_bytes, self.image_size)
 
     def _recognise(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        count = tf.shape(images)[0]
+        # A batch of none would crash convolutions, so it gets a black picture.
+        lacking = tf.cast(tf.equal(count, 0), tf.int32)
+        images = tf.pad(images, [[0, lacking], [0, 0], [0, 0], [0, 0]])
         logits = tf.cast(self.model(images, training=False), tf.float32)
+        logits = logits[:count]
         confidence, label = tf.math.top_k(tf.nn.softmax(logits), self.top_k)
         return {
             "landmark_id": tf.gather(self._landmark_ids, label),
