@@ -273,10 +273,9 @@ def _change(
         return to_uint8(jitter.augment_image(small, colours))
 
     def warped() -> tf.Tensor:
-        # OpenCV's warp does not antialias, so large pictures shrink before.
-        small = (
-            to_uint8(squash(image, image_size, True)) if antialias else image
-        )
+        small = image
+        if antialias:  # OpenCV's warp does not
+            small = to_uint8(squash(image, image_size, antialias))
         return affine.augment_image(small, matrix)
 
     branches = [

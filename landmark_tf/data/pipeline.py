@@ -166,8 +166,10 @@ def preprocess(image_bytes: tf.Tensor, image_size: int) -> tf.Tensor:
         so that large photographs come out as if they had been stored small.
     """
     image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-    image = tf.image.resize(image, [image_size, image_size], antialias=True)
-    return augmentation.to_uint8(image)
+    image = augmentation.squash(image, image_size, antialias=True)
+    return tf.ensure_shape(
+        augmentation.to_uint8(image), [image_size, image_size, 3]
+    )
 
 
 def steps_per_epoch(

@@ -432,3 +432,38 @@ def test_jitter_draws_the_ranges_of_the_report():
         np.testing.assert_allclose(cosine, math.cos(turn), atol=1e-3)
         green = (red @ colours[3])[1] - (red @ colours[3])[2]
         assert np.sign(round(green, 3)) == 2 * draw - 1
+
+
+def stripes():
+    """Columns of 0 and 255: what shrinks to grey with care, else to stripes."""
+    return np.tile(np.uint8([[[0]], [[255]]]).reshape(1, 2, 1), (96, 48, 3))
+
+
+def test_antialiasing_shrinks_stripes_to_grey():
+    careful = augment.squash(stripes(), 32, antialias=True).numpy()
+    careless = augment.squash(stripes(), 32).numpy()
+    assert np.abs(careful[:, 2:-2] - 127.5).max() < 30
+    assert np.abs(careless[:, 2:-2] - 127.5).max() > 100
+
+
+@pytest.mark.parametrize("change", range(3))
+def test_every_change_antialiases_when_asked(change):
+    """A crop of nearly everything, neutral colours, a warp by nothing."""
+    file = io.BytesIO()
+    Image.fromarray(stripes()).save(file, "JPEG", quality=100, subsampling=0)
+    draws = augment.draw(
+        tf.range(400, dtype=tf.int64), tf.fill([400], "a"), "report"
+    )
+    rows = np.flatnonzero(draws["change"].numpy() == change)[:12]
+    assert len(rows)
+    spread = {}
+    for antialias in (False, True):
+        found = []
+        for row in rows:
+            drawn = tf.nest.map_structure(lambda x, row=row: x[row], draws)
+            picture = augment.decode_and_augment(
+                tf.constant(file.getvalue()), drawn, 16, antialias
+            )
+            found.append(float(np.std(picture[5:11, 5:11].numpy())))
+        spread[antialias] = np.mean(found)
+    assert spread[True] < spread[False] / 2

@@ -335,3 +335,30 @@ def test_mirrored_devices_share_a_batch(numbered, mirrored):
         )
         steps += 1
     assert steps == 10
+
+
+def test_a_picture_of_the_right_size_is_only_decoded():
+    file = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    found = pipeline.preprocess(tf.constant(file.getvalue()), 16)
+    np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize(("stored", "careful"), [(24, False), (25, True)])
+def test_pictures_stored_much_larger_shrink_as_in_evaluation(
+    tmp_path, stored, careful
+):
+    """Beyond 1.5 times the image size, 16: with antialiasing."""
+    dataset = write(tmp_path, {"train": [(i, jpeg(i)) for i in range(8)]})
+    (dataset.path / tfrecords.SETTINGS).write_text(
+        f'{{"settings": {{"stored_size": {stored}}}}}'
+    )
+    batches = pipeline.train_batches(
+        dataset, batch_size=8, image_size=16, seed=0, augment="none", epochs=1
+    )
+    batch = next(iter(batches))
+    for label, image in zip(batch["label"].numpy(), batch["image"].numpy()):
+        evaluated = pipeline.preprocess(tf.constant(jpeg(int(label))), 16)
+        difference = np.abs(image - evaluated.numpy().astype(int)).max()
+        assert (difference <= 1) == careful
