@@ -1,41 +1,90 @@
 """Residual networks: one builder and a table; a new variant is a row.
 
-He et al., "Deep Residual Learning for Image Recognition", 2015. The rows follow
-torchvision and timm, so that published weights fit: the stride sits on the 3x3
-convolution, stride-2 layers are padded on both sides, batch norm has epsilon
-1e-5, and pixels are normalised by ImageNet's mean and standard deviation.
+He et al., "Deep Residual Learning for Image Recognition", 2015; Xie et al.,
+"Aggregated Residual Transformations", 2017; Hu et al., "Squeeze-and-Excitation
+Networks", 2018; and the report's attention on top of these. Some rows differ
+only in what published weights depend on (where the stride sits, padding,
+epsilon, biases, normalisation): plain names follow torchvision and timm,
+`legacy_...` and `senet154` Cadene's pretrained-models, `..._keras`
+keras.applications.
 
     model = build(TABLE["resnet50"], "resnet50", num_classes=1000,
                   image_size=224)
 """
 
 import dataclasses
+import functools
 
 import keras
 
-from landmark_tf.models import layers
+from landmark_tf.models import attention, layers
+from landmark_tf.models.blocks import ResNet, residual_block
 
-_STAGES = ("conv2_x", "conv3_x", "conv4_x", "conv5_x")
+STAGES = ("conv2_x", "conv3_x", "conv4_x", "conv5_x")
 
-
-@dataclasses.dataclass(frozen=True)
-class ResNet:
-    """A row of the table: what makes one residual network differ.
-
-    Attributes:
-        block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1, four times as
-            wide at the end).
-        depths: blocks in each of the four stages conv2_x to conv5_x.
-    """
-
-    block: str
-    depths: tuple[int, int, int, int]
-
+_D50, _D101 = (3, 4, 6, 3), (3, 4, 23, 3)
+_CADENE = {"pool_padding": (0, 1), "se_ratio": 16, "weights": ("cadene",)}
+_KERAS = {
+    "stride_first": True,
+    "use_bias": True,
+    "epsilon": 1.001e-5,
+    "mean": (123.68 / 255, 116.779 / 255, 103.939 / 255),
+    "std": (1 / 255, 1 / 255, 1 / 255),
+    "weights": ("keras",),
+}
+_TORCHVISION = ("torchvision", "timm")
 
 TABLE = {
-    "resnet18": ResNet(block="basic", depths=(2, 2, 2, 2)),
-    "resnet50": ResNet(block="bottleneck", depths=(3, 4, 6, 3)),
-    "resnet101": ResNet(block="bottleneck", depths=(3, 4, 23, 3)),
+    "resnet18": ResNet(
+        depths=(2, 2, 2, 2), bottleneck=False, weights=_TORCHVISION
+    ),
+    "resnet50": ResNet(depths=_D50, weights=_TORCHVISION),
+    "resnet101": ResNet(depths=_D101, weights=_TORCHVISION),
+    "resnext50_32x4d": ResNet(
+        depths=_D50, inner=(2, 2), groups=32, weights=_TORCHVISION
+    ),
+    "se_resnet18": ResNet(
+        depths=(2, 2, 2, 2), bottleneck=False, se_ratio=16, weights=("timm",)
+    ),
+    "se_resnet50": ResNet(depths=_D50, se_ratio=16, weights=("timm",)),
+    "se_resnet101": ResNet(depths=_D101, se_ratio=16, weights=("timm",)),
+    "se_resnext50_32x4d": ResNet(
+        depths=_D50, inner=(2, 2), groups=32, se_ratio=16, weights=("timm",)
+    ),
+    "legacy_se_resnet50": ResNet(depths=_D50, stride_first=True, **_CADENE),
+    "legacy_se_resnext50_32x4d": ResNet(
+        depths=_D50, inner=(2, 2), groups=32, **_CADENE
+    ),
+    "senet154": ResNet(
+        depths=(3, 8, 36, 3),
+        inner=(2, 4),
+        groups=64,
+        stem=((3, 64), (3, 64), (3, 128)),
+        shortcut_kernel=3,
+        dropout=0.2,
+        **_CADENE,
+    ),
+    "resnet50_keras": ResNet(depths=_D50, **_KERAS),
+    "resnet101_keras": ResNet(depths=_D101, **_KERAS),
+}
+
+
+def _with_attention(name: str, *modules: int, **changes) -> ResNet:
+    return dataclasses.replace(TABLE[name], attention=modules, **changes)
+
+
+_SHALLOW = {"depths": (1, 1, 1, 3), "weights": ()}
+TABLE |= {
+    "seatt_resnet50": _with_attention("legacy_se_resnet50", 1, 2, 5),
+    "seatt_resnext50_32x4d": _with_attention(
+        "legacy_se_resnext50_32x4d", 1, 2, 3
+    ),
+    "seatt_resnext50_base": _with_attention(
+        "legacy_se_resnext50_32x4d", 1, 1, 1
+    ),
+    "seatt_base56": _with_attention("legacy_se_resnet50", 1, 1, 1, **_SHALLOW),
+    "seatt_base92": _with_attention("legacy_se_resnet50", 1, 2, 3, **_SHALLOW),
+    "seatt154": _with_attention("senet154", 1, 2, 5),
 }
 
 
@@ -56,47 +105,45 @@ def build(
         at strides 4, 8, 16 and 32.
     """
     inputs = keras.Input((image_size, image_size, 3), dtype="uint8")
-    x = layers.normalize(inputs, layers.IMAGENET_MEAN, layers.IMAGENET_STD)
-    x = layers.conv_bn(x, 64, 7, stride=2, name="conv1")
-    x = keras.layers.ReLU(name="conv1_relu")(x)
-    x = layers.max_pool(x, name="conv2_pool")
-    for stage, (label, depth) in enumerate(zip(_STAGES, row.depths)):
-        for index in range(depth):
-            last = index == depth - 1
-            x = _block(
-                x,
-                row,
-                width=64 * 2**stage,
-                stride=2 if stage > 0 and index == 0 else 1,
-                name=f"{label}_block{index + 1}",
-                output_name=label if last else f"{label}_block{index + 1}",
-            )
-    outputs = layers.classifier(x, num_classes)
+    x = layers.normalize(inputs, row.mean, row.std)
+    for index, (kernel, channels) in enumerate(row.stem):
+        label = f"conv1_{index + 1}" if len(row.stem) > 1 else "conv1"
+        x = layers.conv_bn(
+            x,
+            channels,
+            kernel,
+            stride=1 if index else 2,
+            use_bias=row.use_bias,
+            epsilon=row.epsilon,
+            name=label,
+        )
+        x = keras.layers.ReLU(name=f"{label}_relu")(x)
+    x = layers.max_pool(x, padding=row.pool_padding, name="conv2_pool")
+    for stage in range(4):
+        x = _stage(x, row, stage)
+    outputs = layers.classifier(x, num_classes, row.dropout)
     return keras.Model(inputs, outputs, name=name)
 
 
-def _block(
-    x, row: ResNet, width: int, stride: int, name: str, output_name: str
-):
-    """One residual block; `output_name` names its last ReLU."""
-    kernels = {"basic": (3, 3), "bottleneck": (1, 3, 1)}[row.block]
-    channels = width * (4 if row.block == "bottleneck" else 1)
-    shortcut = x
-    if stride != 1 or x.shape[-1] != channels:
-        shortcut = layers.conv_bn(
-            x, channels, 1, stride=stride, name=f"{name}_shortcut"
+def _stage(x, row: ResNet, stage: int):
+    """Blocks, then attention modules; the last layer bears the stage's name."""
+    label, width = STAGES[stage], row.widths[stage]
+    for index in range(row.depths[stage]):
+        stride = 2 if stage > 0 and index == 0 else 1
+        x = residual_block(
+            x, row, width, stride, name=f"{label}_block{index + 1}"
         )
-    strided = kernels.index(3)
-    for index, kernel in enumerate(kernels):
-        last = index == len(kernels) - 1
-        x = layers.conv_bn(
+    for index in range(row.attention[stage] if stage < 3 else 0):
+        x = attention.se_attention(
             x,
-            channels if last else width,
-            kernel,
-            stride=stride if index == strided else 1,
-            name=f"{name}_conv{index + 1}",
+            functools.partial(_same_size_block, row=row, width=width),
+            p=row.halvings[stage],
+            t=row.trunk,
+            epsilon=row.epsilon,
+            name=f"{label}_att{index + 1}",
         )
-        if not last:
-            x = keras.layers.ReLU(name=f"{name}_relu{index + 1}")(x)
-    x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
-    return keras.layers.ReLU(name=output_name)(x)
+    return keras.layers.Identity(name=label)(x)
+
+
+def _same_size_block(x, name: str, *, row: ResNet, width: int):
+    return residual_block(x, row, width, name=name)

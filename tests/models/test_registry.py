@@ -5,13 +5,35 @@ import pytest
 from landmark_tf import InputError
 from landmark_tf.models import registry
 
-# Published for 1,000 classes: torchvision, timm (resnets, mobilenet_v2).
-PARAMETERS = {
+# Trainable, for 1,000 classes. Published by torchvision, timm (the SE networks,
+# senet154), keras.applications (..._keras, inception_v3).
+PUBLISHED = {
+    "inception_v3": 23_817_352,
+    "legacy_se_resnet50": 28_088_024,
+    "legacy_se_resnext50_32x4d": 27_559_896,
+    "mobilenet_v2": 3_504_872,
     "resnet18": 11_689_512,
     "resnet50": 25_557_032,
     "resnet101": 44_549_160,
-    "mobilenet_v2": 3_504_872,
+    "resnext50_32x4d": 25_028_904,
+    "se_resnet18": 11_779_624,
+    "se_resnet50": 28_088_024,
+    "se_resnet101": 49_326_872,
+    "se_resnext50_32x4d": 27_559_896,
+    "senet154": 115_088_984,
+    "resnet50_keras": 25_583_592,
+    "resnet101_keras": 44_601_832,
 }
+# Nobody has published the attention networks' counts: these only keep them.
+ATTENTION = {
+    "seatt_base56": 36_407_528,
+    "seatt_base92": 61_760_936,
+    "seatt_resnet50": 90_798_824,
+    "seatt_resnext50_32x4d": 68_832_104,
+    "seatt_resnext50_base": 43_324_072,
+    "seatt154": 199_630_440,
+}
+PARAMETERS = PUBLISHED | ATTENTION
 
 
 def test_every_model_has_a_published_count():
