@@ -41,6 +41,14 @@ class Config:
     weight_decay: float = config.field(
         1e-4, help="L2 decay of kernels; batch norm and biases have none"
     )
+    focal_gamma: float = config.field(
+        0.0,
+        help="focus of the focal loss on hard pictures; 0: cross-entropy; the "
+        "report tried 0.5 and 2",
+    )
+    label_smoothing: float = config.field(
+        0.0, help="share of the target spread over all classes, in [0, 1)"
+    )
     augment: str = config.field(
         "report",
         choices=("report", "flip", "none"),
@@ -171,6 +179,12 @@ def _check(settings: Config) -> None:
         ("learning_rate", 0 < settings.learning_rate < math.inf, "above 0"),
         ("momentum", 0 <= settings.momentum < 1, "at least 0 and below 1"),
         ("weight_decay", 0 <= settings.weight_decay < math.inf, "at least 0"),
+        ("focal_gamma", 0 <= settings.focal_gamma < math.inf, "at least 0"),
+        (
+            "label_smoothing",
+            0 <= settings.label_smoothing < 1,
+            "at least 0 and below 1",
+        ),
         ("seed", 0 <= settings.seed < 2**32, "at least 0 and below 2^32"),
     ):
         if not good:
@@ -180,7 +194,7 @@ def _check(settings: Config) -> None:
 
 def _make_trainer(settings: Config, num_classes: int) -> "loop.Trainer":
     from landmark_tf.models import registry
-    from landmark_tf.training import loop, optimizers, strategy
+    from landmark_tf.training import loop, losses, optimizers, strategy
 
     devices = strategy.create(settings.strategy)
     with devices.scope():
@@ -193,7 +207,12 @@ def _make_trainer(settings: Config, num_classes: int) -> "loop.Trainer":
             momentum=settings.momentum,
             l2=settings.weight_decay,
         )
-    return loop.Trainer(model, optimizer, devices, settings.batch_size)
+    loss = functools.partial(
+        losses.focal,
+        gamma=settings.focal_gamma,
+        label_smoothing=settings.label_smoothing,
+    )
+    return loop.Trainer(model, optimizer, devices, settings.batch_size, loss)
 
 
 def _validator(

@@ -13,6 +13,9 @@ import pandas as pd
 import pytest
 
 from landmark_tf import InputError, config, train
+from landmark_tf.data import pipeline, tfrecords
+from landmark_tf.models import registry
+from landmark_tf.training import losses
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -50,9 +53,15 @@ def test_the_same_command_again_changes_nothing(trained, capsys):
 
 
 def test_more_epochs_go_on(trained, tmp_path):
+    """Also where the flags were written before there was a choice of loss."""
     run, _ = trained
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
+    lines = (copy / "flags.txt").read_text().splitlines(keepends=True)
+    late = ("--focal_gamma=", "--label_smoothing=")
+    old = [line for line in lines if not line.startswith(late)]
+    assert len(old) == len(lines) - 2
+    (copy / "flags.txt").write_text("".join(old))
     settings = dataclasses.replace(settings_of(run), run=str(copy), epochs=3)
     train.run(settings)
     history = pd.read_csv(copy / "history.csv")
@@ -63,8 +72,46 @@ def test_other_settings_on_an_old_run_are_refused_by_name(trained):
     run, _ = trained
     settings = settings_of(run)
     changed = dataclasses.replace(settings, learning_rate=0.5, model="resnet50")
-    with pytest.raises(InputError, match="--model, --learning_rate"):
+    with pytest.raises(InputError, match="--model, --learning_rate;"):
         train.run(changed)
+    changed = dataclasses.replace(settings, focal_gamma=2, label_smoothing=0.1)
+    with pytest.raises(InputError, match="--focal_gamma, --label_smoothing;"):
+        train.run(changed)
+
+
+def test_the_loss_is_the_one_that_the_flags_name(trained, dataset, tmp_path):
+    """One step: the loss of the first batch under the first weights."""
+    settings = config.parse(
+        train.Config,
+        [
+            f"--flagfile={trained[0] / 'flags.txt'}",
+            f"--run={tmp_path / 'run'}",
+            "--focal_gamma=2",
+            "--label_smoothing=0.1",
+            "--train_split=train[:8]",
+            "--validation_split=",
+            "--epochs=1",
+        ],
+    )
+    assert train.run(settings) == {}
+    found = pd.read_csv(tmp_path / "run" / "history.csv")["loss"].tolist()
+    opened = tfrecords.open_dataset(dataset)
+    keras.utils.set_random_seed(settings.seed)
+    model = registry.create_model(settings.model, opened.num_classes, 32)
+    batches = pipeline.train_batches(
+        opened,
+        split=settings.train_split,
+        batch_size=8,
+        image_size=32,
+        seed=settings.seed,
+        epochs=1,
+    )
+    batch = next(iter(batches))
+    logits = model(batch["image"], training=True)
+    expected = losses.focal(batch["label"], logits, 2.0, 0.1)
+    assert found == pytest.approx([float(np.mean(expected))], rel=1e-3)
+    plain = losses.cross_entropy(batch["label"], logits)
+    assert found[0] < 0.9 * np.mean(plain)
 
 
 def test_other_data_behind_an_old_run_is_refused(trained, dataset, tmp_path):
@@ -110,6 +157,9 @@ def test_a_foreign_folder_is_left_alone(trained, tmp_path):
         ({"batch_size": 0}, "--batch_size .*Received: 0"),
         ({"learning_rate": float("nan")}, "--learning_rate .*Received: nan"),
         ({"momentum": 1.5}, "--momentum .*Received: 1.5"),
+        ({"focal_gamma": -0.5}, "--focal_gamma .*Received: -0.5"),
+        ({"focal_gamma": float("inf")}, "--focal_gamma .*Received: inf"),
+        ({"label_smoothing": 1.0}, "--label_smoothing .*Received: 1.0"),
         ({"seed": -1}, "--seed .*Received: -1"),
         ({"validation_split": "validation[:0%]"}, "empty.*validation\\[:0%\\]"),
         ({"model": "resnet5"}, "nearest .*Received: 'resnet5'"),

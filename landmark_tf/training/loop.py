@@ -27,6 +27,7 @@ class Trainer:
         optimizer: made in the strategy's scope.
         strategy: the devices.
         batch_size: examples of one step over all replicas.
+        loss: (labels [N], logits [N, C]) -> what each example costs, float [N].
     """
 
     def __init__(
@@ -35,12 +36,16 @@ class Trainer:
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
         batch_size: int,
+        loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = (
+            losses.cross_entropy
+        ),
     ):
         self.model = model
         model.optimizer = None  # keras.callbacks.TensorBoard looks for one
         self.optimizer = optimizer
         self.strategy = strategy
         self.batch_size = batch_size
+        self._loss_of_each = loss
         with strategy.scope():
             optimizer.build(model.trainable_variables)
             self.loss = keras.metrics.Mean("loss")
@@ -84,7 +89,7 @@ class Trainer:
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
             logits = self.model(image, training=True)
-            each = losses.cross_entropy(label, logits)
+            each = self._loss_of_each(label, logits)
             # Divided by the global batch: the optimizer sums over replicas.
             loss = tf.reduce_sum(each) / self.batch_size
         gradients = tape.gradient(loss, variables)
