@@ -194,14 +194,20 @@ def _check(settings: Config) -> None:
 
 def _make_trainer(settings: Config, num_classes: int) -> "loop.Trainer":
     from landmark_tf.models import registry
-    from landmark_tf.training import loop, losses, optimizers, strategy
+    from landmark_tf.training import (
+        batch_norm,
+        loop,
+        losses,
+        optimizers,
+        strategy,
+    )
 
     devices = strategy.create(settings.strategy)
     with devices.scope():
         model = registry.create_model(
             settings.model, num_classes, settings.image_size or None
         )
-        strategy.synchronize_batch_norm(model, devices)
+        batch_norm.prepare(model, devices)
         optimizer = optimizers.SGD(
             settings.learning_rate,
             momentum=settings.momentum,

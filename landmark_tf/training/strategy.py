@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable
 
-import keras
 import tensorflow as tf
 
 from landmark_tf import InputError
@@ -72,16 +71,3 @@ def distribute(
         return batches.rebatch(share, drop_remainder=True)
 
     return strategy.distribute_datasets_from_function(one_host)
-
-
-def synchronize_batch_norm(
-    model: keras.Model, strategy: tf.distribute.Strategy
-) -> None:
-    """Lets batch norm see the batch of all replicas, where there are many.
-
-    A replica's share of the batch can be too small for good statistics.
-    """
-    many = strategy.num_replicas_in_sync > 1
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = many

@@ -11,6 +11,7 @@ import tensorflow as tf
 from landmark_tf import InputError
 from landmark_tf.models import layers
 from landmark_tf.training import (
+    batch_norm,
     checkpoints,
     loop,
     optimizers,
@@ -32,7 +33,7 @@ def tiny_model():
 def make_trainer(devices, learning_rate=0.1):
     with devices.scope():
         model = tiny_model()
-        strategy.synchronize_batch_norm(model, devices)
+        batch_norm.prepare(model, devices)
         optimizer = optimizers.SGD(learning_rate, momentum=0.9, l2=1e-3)
     return loop.Trainer(model, optimizer, devices, BATCH)
 

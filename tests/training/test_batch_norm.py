@@ -1,0 +1,97 @@
+"""The fused batch norm computes what Keras' own computes."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from landmark_tf.training import batch_norm, strategy
+
+
+def _model(**settings):
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((5, 5, 4))
+    layer = keras.layers.BatchNormalization(
+        momentum=0.9,
+        beta_initializer="random_normal",
+        moving_mean_initializer="random_normal",
+        name="bn",
+        **settings,
+    )
+    return keras.Model(inputs, layer(inputs))
+
+
+def _fused(**settings):
+    model = _model(**settings)
+    batch_norm.prepare(model, strategy.create("one"))
+    return model
+
+
+def _pictures():
+    x = np.random.default_rng(0).normal(3, 2, (6, 5, 5, 4))
+    return tf.constant(x, tf.float32)
+
+
+def _step(model, training):
+    x = _pictures()
+
+    @tf.function
+    def compute(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = model(x, training=training)
+            loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 3)
+        return y, tape.gradient(loss, [x, *model.trainable_variables])
+
+    y, gradients = compute(x)
+    return [y, *gradients, *model.weights]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "settings", [{}, {"scale": False, "epsilon": 0.1}, {"trainable": False}]
+)
+def test_it_equals_keras(settings, training):
+    ours = _step(_fused(**settings), training)
+    theirs = _step(_model(**settings), training)
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_the_fused_kernel_is_used():
+    def operations(model):
+        call = tf.function(lambda x: model(x, training=True))
+        graph = call.get_concrete_function(_pictures()).graph
+        return {operation.type for operation in graph.get_operations()}
+
+    assert "FusedBatchNormV3" in operations(_fused())
+    assert "FusedBatchNormV3" not in operations(_model())
+
+
+def test_bfloat16_stays_near():
+    ours, theirs = (
+        make(dtype="mixed_bfloat16")(_pictures(), training=True)
+        for make in (_fused, _model)
+    )
+    assert ours.dtype == theirs.dtype == "bfloat16"
+    np.testing.assert_allclose(
+        tf.cast(ours, "float32"), tf.cast(theirs, "float32"), atol=0.05
+    )
+
+
+def test_what_is_saved_is_plain_keras(tmp_path):
+    model = _fused()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.get_layer("bn")) is keras.layers.BatchNormalization
+    np.testing.assert_allclose(
+        loaded(_pictures()), model(_pictures()), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_several_replicas_share_their_statistics(mirrored):
+    with mirrored.scope():
+        model = _model()
+        batch_norm.prepare(model, mirrored)
+    assert model.get_layer("bn").synchronized
