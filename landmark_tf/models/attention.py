@@ -88,8 +88,8 @@ class UpsampleLike(keras.layers.Layer):
     """Bilinear interpolation to the height and width of another tensor.
 
     Pixel centres lie at half integers, as in `keras.ops.image.resize` and in
-    PyTorch's `interpolate(align_corners=False)`. Two matrix products, so that
-    it works for sizes known only at run time, and is fast everywhere.
+    PyTorch's `interpolate(align_corners=False)`. Two matrix products, because
+    `resize` does not take sizes that are known only at run time.
 
     Input: [x, like], float [N, H, W, C] and [N, H', W', ...].
     Output: float [N, H', W', C].
@@ -97,11 +97,15 @@ class UpsampleLike(keras.layers.Layer):
 
     def call(self, inputs):
         x, like = inputs
-        old, new = keras.ops.shape(x), keras.ops.shape(like)
-        rows = _interpolation(old[1], new[1], x.dtype)
-        columns = _interpolation(old[2], new[2], x.dtype)
-        x = keras.ops.einsum("ih,nhwc->niwc", rows, x)
-        return keras.ops.einsum("jw,niwc->nijc", columns, x)
+        _, height, width, channels = keras.ops.shape(x)
+        _, new_height, new_width, _ = keras.ops.shape(like)
+        rows = _interpolation(height, new_height, x.dtype)
+        columns = _interpolation(width, new_width, x.dtype)
+        x = keras.ops.reshape(x, (-1, height, width * channels))
+        x = keras.ops.matmul(rows, x)
+        x = keras.ops.reshape(x, (-1, width, channels))
+        x = keras.ops.matmul(columns, x)
+        return keras.ops.reshape(x, (-1, new_height, new_width, channels))
 
     def compute_output_spec(self, inputs):
         x, like = inputs

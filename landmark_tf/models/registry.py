@@ -7,18 +7,16 @@
 All of them take uint8 images and return logits; normalisation is inside.
 """
 
-import contextlib
 import dataclasses
 import difflib
 import functools
 import pathlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 
 from landmark_tf import InputError
-from landmark_tf.models import applications, resnet
+from landmark_tf.models import applications, graphs, resnet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +101,7 @@ def create_model(
         raise InputError(
             f"a model needs at least one class. Received: {num_classes}"
         )
-    with _deep_graphs():
+    with graphs.deep_graphs():
         return entry.build(
             name=name, num_classes=num_classes, image_size=image_size
         )
@@ -115,16 +113,5 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
     Raises:
         Exception: what `keras.saving.load_model` raises.
     """
-    with _deep_graphs():
+    with graphs.deep_graphs():
         return keras.saving.load_model(path, compile=False)
-
-
-@contextlib.contextmanager
-def _deep_graphs() -> Iterator[None]:
-    """Lets Keras walk graphs of thousands of layers, one call deep each."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, 20_000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)

@@ -18,6 +18,7 @@ from absl import flags
 from landmark_tf import InputError, config
 from landmark_tf.data import tfrecords
 from landmark_tf.files import atomic
+from landmark_tf.models import folding, registry
 
 T = TypeVar("T")
 
@@ -31,7 +32,8 @@ class Run:
 
     Attributes:
         path: the run directory.
-        model: uint8 images [N, S, S, 3] -> logits [N, C]; the best so far.
+        model: uint8 images [N, S, S, 3] -> logits [N, C]; the best so far, for
+            inference: batch norm is folded into the convolutions.
         classes: a row for each class: label, landmark_id, images[, category].
         data: the dataset directory that it was trained on.
         image_size: S, in pixels.
@@ -135,7 +137,7 @@ def open_run(path: str | pathlib.Path) -> Run:
             )
     classes = tfrecords.read_classes(path)
     try:
-        model = keras.saving.load_model(path / "model.keras", compile=False)
+        model = registry.load_model(path / "model.keras")
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path / 'model.keras'} cannot be read ({error!r:.200}); delete "
@@ -150,7 +152,7 @@ def open_run(path: str | pathlib.Path) -> Run:
     data = next((x for x in lines if x.startswith("--data=")), "--data=")
     return Run(
         path=path,
-        model=model,
+        model=folding.fold_batch_norm(model),
         classes=classes,
         data=pathlib.Path(data.partition("=")[2]),
         image_size=model.input_shape[1],

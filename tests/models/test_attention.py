@@ -131,8 +131,15 @@ def test_upsampling_is_bilinear(old, new, tmp_path):
     found = cases.check_layer(
         lambda: attention.UpsampleLike(), [x, like], tmp_path
     )
-    expected = keras.ops.image.resize(x, new, interpolation="bilinear")
+    rows, columns = (_interpolation(*n) for n in zip(old, new))
+    expected = np.einsum("ih,jw,nhwc->nijc", rows, columns, x)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def _interpolation(old, new):
+    """The matrix [new, old] between pixel centres at half integers."""
+    places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(old)))
 
 
 def test_upsampling_by_hand():
@@ -166,3 +173,9 @@ def test_a_module_of_nothing_is_refused(settings):
         attention.se_attention(
             keras.Input((8, 8, 16)), None, **settings, name="a"
         )
+
+
+def test_upsampling_keeps_its_precision():
+    layer = attention.UpsampleLike(dtype="mixed_bfloat16")
+    x, like = np.ones((1, 2, 2, 3)), np.ones((1, 5, 5, 3))
+    assert layer([x, like]).dtype == "bfloat16"

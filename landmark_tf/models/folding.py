@@ -1,0 +1,88 @@
+"""Batch norm folded into the convolution before it, for inference.
+
+With the moving statistics batch norm is y = x * scale + offset, and so is part
+of a convolution with a bias. What is left are convolution, bias and ReLU, which
+TensorFlow computes as one.
+"""
+
+import keras
+import numpy as np
+
+from landmark_tf.models import graphs
+
+
+def fold_batch_norm(model: keras.Model) -> keras.Model:
+    """Copies a network without the batch norms that follow a convolution.
+
+    Args:
+        model: a functional model, channels last; not changed.
+
+    Returns:
+        A model of the same outputs (to rounding) in inference. Its layers bear
+        the same names; it must not be trained as if it had batch norm.
+    """
+    pairs = _pairs(model)
+    folded = {norm.name for norm in pairs.values()}
+
+    def clone(layer: keras.Layer) -> keras.Layer:
+        settings = layer.get_config()
+        if layer.name in folded:
+            return keras.layers.Identity(name=layer.name)
+        if layer.name in pairs:
+            settings["use_bias"] = True
+        return type(layer).from_config(settings)
+
+    def call(layer: keras.Layer, *inputs, **settings):
+        # What batch norm was called with, a mask, means nothing to Identity.
+        return layer(*inputs, **({} if layer.name in folded else settings))
+
+    with graphs.deep_graphs():
+        copy = keras.models.clone_model(
+            model, clone_function=clone, call_function=call
+        )
+    for layer, new in zip(model.layers, copy.layers):
+        if layer.name in pairs:
+            new.set_weights(_fold(layer, pairs[layer.name]))
+        elif layer.name not in folded:
+            new.set_weights(layer.get_weights())
+    return copy
+
+
+def _pairs(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
+    """The batch norm behind each convolution that nothing else sees."""
+    readers: dict[str, list[keras.Layer]] = {}
+    for layer in model.layers:
+        for source in keras.tree.flatten(layer.input):
+            name = source._keras_history.operation.name
+            readers.setdefault(name, []).append(layer)
+    return {
+        layer.name: readers[layer.name][0]
+        for layer in model.layers
+        if isinstance(
+            layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+        )
+        and layer.activation is keras.activations.linear
+        and len(readers[layer.name]) == 1
+        and isinstance(readers[layer.name][0], keras.layers.BatchNormalization)
+    }
+
+
+def _fold(
+    conv: keras.Layer, norm: keras.layers.BatchNormalization
+) -> list[np.ndarray]:
+    """Kernel and bias of the convolution and the batch norm together."""
+    scale = 1 / np.sqrt(_numbers(norm.moving_variance) + norm.epsilon)
+    if norm.scale:
+        scale = scale * _numbers(norm.gamma)
+    bias = _numbers(conv.bias) if conv.use_bias else 0.0
+    bias = (bias - _numbers(norm.moving_mean)) * scale
+    if norm.center:
+        bias = bias + _numbers(norm.beta)
+    kernel = _numbers(conv.kernel)
+    if isinstance(conv, keras.layers.DepthwiseConv2D):
+        scale = scale.reshape(kernel.shape[2:])  # channels, then multiples
+    return [kernel * scale, bias]
+
+
+def _numbers(variable: keras.Variable) -> np.ndarray:
+    return keras.ops.convert_to_numpy(variable).astype("float64")
