@@ -41,6 +41,7 @@ def main(
     arguments = sys.argv[1:] if arguments is None else arguments
     module = sys.modules[run.__module__]
     name = module.__spec__.name if module.__spec__ else module.__name__
+    name = name.removesuffix(".__main__")
     if any(word in ("--help", "-help", "-h") for word in arguments):
         print(usage(name, module, config_class))
         sys.exit(0)
@@ -93,9 +94,10 @@ def _exhausted(message: str) -> str:
 def usage(name: str, module: Any, config_class: type) -> str:
     """The text of `--help`: what the verb does, and its flags."""
     about = inspect.cleandoc(module.__doc__ or "")
+    words = [name, config.words(config_class), "[--flag=value ...]"]
     return textwrap.dedent(
-        f"python -m {name} [--flag=value ...] [--flagfile=FILE]\n\n{{}}\n\n"
-        "flags:\n{}"
+        f"python -m {' '.join(filter(None, words))} [--flagfile=FILE]\n\n{{}}"
+        "\n\nflags:\n{}"
     ).format(about, config.describe(config_class))
 
 

@@ -11,6 +11,9 @@
 
 A field without a default is a flag that must be given. Types are `str`, `int`,
 `float`, `bool` and `tuple[T, ...]` of the first three, written with commas.
+
+A field with `positional=True` can also be given as a word without a flag: words
+fill these fields in their order, and a tuple takes all that are left.
 """
 
 import dataclasses
@@ -28,6 +31,7 @@ def field(
     *,
     help: str,
     choices: Sequence[str] = (),
+    positional: bool = False,
 ) -> Any:
     """A dataclass field that is also a flag.
 
@@ -35,12 +39,18 @@ def field(
         default: its value when the flag is not given; none: it must be given.
         help: what it is, with its unit and range, for `--help`.
         choices: the only values allowed; empty: any of its type.
+        positional: whether words without a flag fill it too.
 
     Returns:
         What `dataclasses.field` returns.
     """
     return dataclasses.field(
-        default=default, metadata={"help": help, "choices": tuple(choices)}
+        default=default,
+        metadata={
+            "help": help,
+            "choices": tuple(choices),
+            "positional": positional,
+        },
     )
 
 
@@ -101,34 +111,85 @@ def _define(config_class: type) -> flags.FlagValues:
     return values
 
 
+def _positional(config_class: type) -> list[dataclasses.Field]:
+    return [
+        item
+        for item in dataclasses.fields(config_class)
+        if item.metadata["positional"]
+    ]
+
+
+def _fill(
+    values: flags.FlagValues, config_class: type, words: list[str]
+) -> None:
+    """Gives words to the positional fields that no flag has set."""
+    kinds = typing.get_type_hints(config_class)
+    for item in _positional(config_class):
+        flag, kind = values[item.name], kinds[item.name]
+        if flag.present or not words:
+            continue
+        if typing.get_origin(kind) is tuple:
+            part = _parser(typing.get_args(kind)[0])
+            try:
+                flag.value = tuple(part.parse(word) for word in words)
+            except ValueError as error:
+                raise flags.Error(f"{item.name.upper()}: {error}") from error
+            words = []
+        else:
+            flag.parse(words[0])
+            words = words[1:]
+    if words:
+        raise flags.Error(f"expected --name=value, received {words[0]!r}")
+
+
 def parse(config_class: type[T], arguments: Sequence[str]) -> T:
     """Builds a config from command-line arguments.
 
     Args:
         config_class: a frozen dataclass of fields made by `field`.
         arguments: such as `["--out=x", "--flagfile=configs/a.flags"]`; a later
-            flag wins over an earlier one.
+            flag wins over an earlier one, and a flag over a word.
 
     Returns:
         An instance of `config_class`.
 
     Raises:
         flags.Error: an unknown flag, a value of the wrong type, a missing
-            required flag, or a word that is no flag.
+            required flag, or a word that is no flag and for which there is no
+            positional field.
     """
     values = _define(config_class)
+    values.set_gnu_getopt(True)  # flags may follow words
     try:
         rest = values(["", *arguments])[1:]
     except flags.CantOpenFlagFileError as error:
         raise flags.Error(f"{error}".removeprefix("ERROR:: ")) from error
-    if rest:
-        raise flags.Error(f"expected --name=value, received {rest[0]!r}")
+    _fill(values, config_class, rest)
     given = {}
     for item in dataclasses.fields(config_class):
         given[item.name] = values[item.name].value
         if given[item.name] is None:
-            raise flags.Error(f"--{item.name} must be given")
+            raise flags.Error(f"{_shown(item)} must be given")
     return config_class(**given)
+
+
+def _shown(item: dataclasses.Field) -> str:
+    if item.metadata["positional"]:
+        return item.name.upper()
+    return f"--{item.name}"
+
+
+def words(config_class: type) -> str:
+    """The positional fields as a usage line shows them: `FILE [NAMES ...]`."""
+    shown = []
+    kinds = typing.get_type_hints(config_class)
+    for item in _positional(config_class):
+        name = item.name.upper()
+        if typing.get_origin(kinds[item.name]) is tuple:
+            name += " ..."
+        optional = item.default is not dataclasses.MISSING
+        shown.append(f"[{name}]" if optional else name)
+    return " ".join(shown)
 
 
 def to_flags(config: Any) -> list[str]:
@@ -149,5 +210,6 @@ def describe(config_class: type) -> str:
             note = f"default: {to_text(item.default) or 'none'}"
         if item.metadata["choices"]:
             note = f"{'|'.join(item.metadata['choices'])}; {note}"
-        lines += [f"  --{item.name}", f"      {item.metadata['help']} ({note})"]
+        lines.append(f"  {_shown(item)}")
+        lines.append(f"      {item.metadata['help']} ({note})")
     return "\n".join(lines)

@@ -28,7 +28,14 @@ class Config:
 
     data: str = config.field(help="dataset folder, made by prepare")
     run: str = config.field(help="run directory to make or to go on with")
-    model: str = config.field("resnet50", help="network, by its name")
+    model: str = config.field(
+        "resnet50", help="network; python -m landmark_tf.models lists them"
+    )
+    weights: str = config.field(
+        "",
+        help="what to start from: imagenet, a run directory, or a file of "
+        "landmark_tf, torchvision, timm, Cadene or keras.applications",
+    )
     image_size: int = config.field(
         0, help="side of the square input in pixels; 0: the network's default"
     )
@@ -93,6 +100,7 @@ def run(settings: Config) -> dict[str, float]:
     import keras
 
     from landmark_tf.data import pipeline, tfrecords
+    from landmark_tf.models import weights
     from landmark_tf.training import checkpoints, loop, run_directory
 
     dataset = tfrecords.open_dataset(settings.data)
@@ -105,8 +113,10 @@ def run(settings: Config) -> dict[str, float]:
     )
     validate = _validator(settings, trainer, dataset)
     path = pathlib.Path(settings.run)
-    run_directory.create(path, settings, dataset, _FREE)
     saver = checkpoints.Checkpoints(path, trainer, steps_per_epoch)
+    if settings.weights and not saver.newest():
+        weights.load(trainer.model, settings.weights)
+    run_directory.create(path, settings, dataset, _FREE)
     first_step = saver.restore()
     _announce(settings, trainer, steps_per_epoch, first_step)
     if first_step < settings.epochs * steps_per_epoch:
@@ -115,7 +125,8 @@ def run(settings: Config) -> dict[str, float]:
                 _fit(settings, trainer, dataset, saver, first_step, validate)
         except loop.DivergedError as error:
             raise InputError(
-                f"{error}; the last good state is {saver.newest()}. Train with "
+                f"{error}; the last good state is {saver.newest() or 'none'}. "
+                "Train with "
                 "a lower --learning_rate into another --run. "
                 f"Received: --learning_rate={settings.learning_rate}"
             ) from error

@@ -85,3 +85,50 @@ def test_describe_names_every_flag_with_its_default():
     assert "--out\n      folder (required)" in text
     assert "--split\n      shares (default: 0.9,0.1)" in text
     assert "mode (a|b; default: a)" in text
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Words:
+    source: str = config.field(positional=True, help="file")
+    out: str = config.field(help="folder")
+    count: int = config.field(1, positional=True, help="how many")
+    rest: tuple[str, ...] = config.field((), positional=True, help="patterns")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a", "2", "p*", "q,r", "--out=x"],
+        ["--out", "x", "a", "--count=2", "p*", "q,r"],
+        ["a", "--out=x", "--", "2", "p*", "q,r"],
+    ],
+)
+def test_words_fill_positional_fields_in_order(arguments):
+    assert config.parse(Words, arguments) == Words(
+        source="a", out="x", count=2, rest=("p*", "q,r")
+    )
+
+
+def test_positional_fields_are_flags_too():
+    settings = Words(source="a", out="x", count=3, rest=("p", "q"))
+    assert config.parse(Words, config.to_flags(settings)) == settings
+    assert config.parse(Words, ["a", "--out=x"]) == Words(source="a", out="x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--out=x"], "^SOURCE must be given"),
+        (["a", "b", "--out=x"], "expected int, received 'b'"),
+        (["--rest=p", "--out=x", "a", "1", "b"], "received 'b'"),
+    ],
+)
+def test_too_few_and_too_many_words(arguments, words):
+    with pytest.raises(flags.Error, match=words):
+        config.parse(Words, arguments)
+
+
+def test_words_are_shown():
+    assert config.words(Words) == "SOURCE [COUNT] [REST ...]"
+    assert config.words(Config) == ""
+    assert "  SOURCE\n      file (required)" in config.describe(Words)

@@ -114,6 +114,40 @@ def test_the_loss_is_the_one_that_the_flags_name(trained, dataset, tmp_path):
     assert found[0] < 0.9 * np.mean(plain)
 
 
+def test_a_training_starts_from_weights(trained, tmp_path, capsys):
+    """And goes on without them."""
+    run, figures = trained
+    source = tmp_path / "source.keras"
+    shutil.copyfile(run / "model.keras", source)
+    settings = dataclasses.replace(
+        settings_of(run),
+        run=str(tmp_path / "run"),
+        weights=str(source),
+        learning_rate=1e-9,
+        epochs=1,
+    )
+    again = train.run(settings)
+    assert "tensors from" in capsys.readouterr().out
+    # Only batch norm has moved: nothing has been learnt anew.
+    assert again["loss"] == pytest.approx(figures["loss"], rel=0.2)
+    source.unlink()
+    train.run(dataclasses.replace(settings, epochs=2))
+    assert "goes on after step" in capsys.readouterr().out
+
+
+def test_weights_that_do_not_fit_leave_no_run_behind(trained, tmp_path):
+    run, _ = trained
+    settings = dataclasses.replace(
+        settings_of(run),
+        run=str(tmp_path / "run"),
+        weights=str(run),
+        model="resnet50",
+    )
+    with pytest.raises(InputError, match="the file is of resnet18"):
+        train.run(settings)
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_data_behind_an_old_run_is_refused(trained, dataset, tmp_path):
     data = tmp_path / "toy"
     shutil.copytree(dataset, data)

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from types import ModuleType
 
+from landmark_tf.files import memory
+
 _START_UP = re.compile(
     rb"absl::InitializeLog\(\)|port\.cc|cudart_stub\.cc|cpu_feature_guard\.cc"
     rb"|computation_placer\.cc|cuda_(dnn|fft|blas|executor|platform|diagnostics)"
@@ -24,8 +26,9 @@ def import_tensorflow(devices: bool = True) -> ModuleType:
     """Imports TensorFlow (2 to 4 s the first time) and returns it.
 
     Args:
-        devices: also look for accelerators now, so that the lines about a
-            missing one are kept off the screen too.
+        devices: this process is going to compute: also look for accelerators
+            now, so that the lines about a missing one are kept off the screen
+            too, and hold on to memory.
     """
     if "tensorflow" in sys.modules and not devices:
         return sys.modules["tensorflow"]
@@ -35,6 +38,7 @@ def import_tensorflow(devices: bool = True) -> ModuleType:
 
         if devices:
             tf.config.list_physical_devices()
+            memory.keep_freed()
     tf.get_logger().setLevel("ERROR")
     return tf
 

@@ -25,7 +25,7 @@ class Config:
     )
 
 
-_SOURCES = {"keras": "imagenet", "cadene": "Cadene"}
+_SOURCES = {"keras": "imagenet", "cadene": "Cadene, timm (legacy)"}
 
 
 def run(settings: Config) -> None:
@@ -37,12 +37,12 @@ def run(settings: Config) -> None:
     from landmark_tf.files import quiet
 
     quiet.import_tensorflow()
-    from landmark_tf.models import costs, registry
+    from landmark_tf.models import costs, entries, registry
 
     names = registry.list_models()
     for pattern in settings.names:
         if not fnmatch.filter(names, pattern):
-            registry.find(pattern)  # names the nearest
+            entries.find(pattern)  # names the nearest
     print("| name | parameters | GFLOPs | px | weights |")
     print("|---|---:|---:|---:|---|")
     for name in names:
@@ -51,7 +51,7 @@ def run(settings: Config) -> None:
         ):
             continue
         model = registry.create_model(name, num_classes=1000)
-        sources = registry.find(name).schemes
+        sources = entries.find(name).schemes
         print(
             f"| `{name}` | {costs.parameters(model):,} | "
             f"{costs.multiply_adds(model) / 1e9:.2f} | "

@@ -84,7 +84,7 @@ def _rebuild(model: keras.Model, endpoints: Mapping[str, str]) -> keras.Model:
     its batch norms need thousands of steps (momentum 0.99 and 0.999) before
     evaluation makes sense.
     """
-    names = _lasting_names([layer.name for layer in model.layers])
+    names = lasting_names([layer.name for layer in model.layers])
     ends = {layer: stage for stage, layer in endpoints.items()}
 
     def clone(layer: keras.Layer) -> keras.Layer:
@@ -105,7 +105,7 @@ def _rebuild(model: keras.Model, endpoints: Mapping[str, str]) -> keras.Model:
     )
 
 
-def _lasting_names(names: list[str]) -> dict[str, str]:
+def lasting_names(names: list[str]) -> dict[str, str]:
     """Numbers names like conv2d_94 from 0 on, as in a fresh process."""
     counted = re.compile(
         "(conv2d|batch_normalization|activation|concatenate|"

@@ -1,9 +1,10 @@
-"""How batch norm is computed in training: over all replicas, or fast.
+"""How batch norm is computed in training: fast, or over all replicas.
 
 The networks are built of plain `keras.layers.BatchNormalization`, so that they
 load anywhere. Keras computes it from a dozen operations that each read the
 whole tensor; TensorFlow has one kernel for all of it (which on a CPU also takes
-in the ReLU behind), but no kernel that sees other replicas.
+in the ReLU behind), but no kernel that sees other replicas. The moving variance
+follows the unbiased variance, as in PyTorch; in Keras it is the biased one.
 """
 
 import types
@@ -16,33 +17,38 @@ def prepare(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
     """Chooses the computation for a model that is about to be trained.
 
     With several replicas the statistics are of the whole batch: a replica's
-    share can be too small for good ones. With one, the fused kernel is used;
-    results are the same to rounding.
+    share can be too small for good ones. With one, the fused kernel is used.
 
     Args:
         model: changed in place; what is saved of it is not.
         strategy: the devices.
     """
     for layer in model.layers:
-        if not isinstance(layer, keras.layers.BatchNormalization):
-            continue
-        layer.synchronized = strategy.num_replicas_in_sync > 1
-        if not layer.synchronized and _fits(layer):
-            layer.call = types.MethodType(_fused_call, layer)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = strategy.num_replicas_in_sync > 1
+            layer.call = types.MethodType(_call, layer)
 
 
-def _fits(layer: keras.layers.BatchNormalization) -> bool:
-    return not layer.renorm and layer.axis in (-1, 3) and layer.center
-
-
-def _fused_call(
+def _call(
     layer: keras.layers.BatchNormalization,
     inputs: tf.Tensor,
     training: bool | None = None,
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """`BatchNormalization.call` by TensorFlow's fused kernel."""
+    """`BatchNormalization.call` for features [N, H, W, C]."""
     learns = bool(training) and layer.trainable
+    compute = _over_replicas if learns and layer.synchronized else _fused
+    outputs, mean, variance = compute(layer, inputs, learns)
+    if learns:
+        _follow(layer.moving_mean, mean, layer.momentum)
+        _follow(layer.moving_variance, variance, layer.momentum)
+    return outputs
+
+
+def _fused(
+    layer: keras.layers.BatchNormalization, inputs: tf.Tensor, learns: bool
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Outputs, mean and unbiased variance."""
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=inputs,
         scale=layer.gamma.value if layer.scale else tf.ones_like(layer.beta),
@@ -50,20 +56,31 @@ def _fused_call(
         mean=tf.zeros([0]) if learns else layer.moving_mean.value,
         variance=tf.zeros([0]) if learns else layer.moving_variance.value,
         epsilon=layer.epsilon,
-        exponential_avg_factor=1.0,
         is_training=learns,
     )
-    if learns:
-        # The kernel's variance is the unbiased one, Keras' is not.
-        count = tf.size(inputs) // inputs.shape[-1]
-        count = tf.cast(count, tf.float32)
-        _follow(layer.moving_mean, mean, layer.momentum)
-        _follow(
-            layer.moving_variance,
-            variance * (count - 1) / count,
-            layer.momentum,
-        )
-    return outputs
+    return outputs, mean, variance
+
+
+def _over_replicas(
+    layer: keras.layers.BatchNormalization, inputs: tf.Tensor, learns: bool
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The same over the batch of all replicas, which have equal shares."""
+    x = tf.cast(inputs, tf.float32)
+    mean, variance = keras.ops.moments(x, axes=(0, 1, 2), synchronized=True)
+    outputs = keras.ops.batch_normalization(
+        x,
+        mean,
+        variance,
+        axis=-1,
+        offset=layer.beta,
+        scale=layer.gamma if layer.scale else None,
+        epsilon=layer.epsilon,
+    )
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    count = tf.size(x) // x.shape[-1] * replicas
+    count = tf.cast(count, tf.float32)
+    unbiased = variance * count / tf.maximum(count - 1, 1)
+    return tf.cast(outputs, inputs.dtype), mean, unbiased
 
 
 def _follow(average: keras.Variable, value: tf.Tensor, momentum: float) -> None:

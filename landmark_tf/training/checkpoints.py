@@ -81,8 +81,8 @@ class Checkpoints(keras.callbacks.Callback):
         return 0
 
     def newest(self) -> str:
-        """The path of the newest state, or "none"."""
-        return self._manager.latest_checkpoint or "none"
+        """The path of the newest state; empty: there is none yet."""
+        return self._manager.latest_checkpoint or ""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves; without a validation split the newest model is the best."""

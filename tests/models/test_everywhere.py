@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from landmark_tf.models import registry, resnet
+from landmark_tf.models import entries, registry, resnet
 from landmark_tf.training import batch_norm, loop, optimizers, strategy
 from tests.models import cases
 
@@ -28,7 +28,7 @@ def _make(name, full):
     """A network at a small size; the narrow variant unless `full`."""
     keras.utils.set_random_seed(0)
     if full or name not in resnet.TABLE:
-        smallest = max(SIZE, registry.find(name).smallest)
+        smallest = max(SIZE, entries.find(name).smallest)
         return registry.create_model(name, CLASSES, smallest)
     return cases.build(name, SIZE, CLASSES)
 
@@ -49,7 +49,8 @@ def _train_one_step(model_name, full, devices, precision):
     try:
         with devices.scope():
             model = _make(model_name, full)
-            batch_norm.prepare(model, devices)
+            if full:  # across replicas, which takes long without a graph
+                batch_norm.prepare(model, devices)
             optimizer = optimizers.SGD(0.01, momentum=0.9, l2=1e-4)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -114,7 +115,15 @@ def _save(name, full, folder):
     images = cases.pictures(2, model.input_shape[1])
     logits = np.array(model(images, training=False))
     model.save(folder / f"{name}.keras")
-    model.export(folder / name, verbose=False)
+    served = tf.Module()
+    served.model = model
+    served.serve = tf.function(
+        lambda x: model(x, training=False),
+        input_signature=[
+            tf.TensorSpec((None, *model.input_shape[1:]), "uint8")
+        ],
+    )
+    tf.saved_model.save(served, str(folder / name))
     np.savez(folder / f"{name}.npz", images=images, logits=logits)
 
 
@@ -155,7 +164,8 @@ def _check_fresh_process(folder, *more):
 
 
 def test_saved_and_exported_give_the_same_in_a_fresh_process(tmp_path):
-    names = _alike(NAMES, full=False)
+    """All but MobileNetV2 and InceptionV3, which have no narrow variant."""
+    names = _alike([n for n in NAMES if n in resnet.TABLE], full=False)
     for name in names:
         _save(name, False, tmp_path)
     worst = _check_fresh_process(tmp_path, "--load")
@@ -199,6 +209,7 @@ _JAX = """
 """
 
 
+@pytest.mark.slow
 def test_jax_runs_forward_and_backward(tmp_path):
     pytest.importorskip("jax")
     names = _alike([n for n in NAMES if n in resnet.TABLE], full=False)

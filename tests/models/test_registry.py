@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from landmark_tf import InputError
-from landmark_tf.models import registry
+from landmark_tf.models import registry, resnet
 
 # Trainable, for 1,000 classes. Published by torchvision, timm (the SE networks,
 # senet154), keras.applications (..._keras, inception_v3).
@@ -40,7 +40,10 @@ def test_every_model_has_a_published_count():
     assert registry.list_models() == sorted(PARAMETERS)
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize(
+    "name",
+    [*PUBLISHED, *(pytest.param(x, marks=pytest.mark.slow) for x in ATTENTION)],
+)
 def test_trainable_parameters_are_the_published_ones(name):
     model = registry.create_model(name, num_classes=1000)
     count = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
@@ -49,8 +52,8 @@ def test_trainable_parameters_are_the_published_ones(name):
 
 @pytest.mark.parametrize(
     ("name", "image_size"),
-    [("resnet18", 32), ("resnet50", 65), ("resnet101", 32)]
-    + [("mobilenet_v2", 32), ("mobilenet_v2", 65)],
+    [("resnet18", 32), ("resnet50", 65), ("mobilenet_v2", 65)]
+    + [("inception_v3", 76)],
 )
 def test_images_become_logits_and_survive_saving(name, image_size, tmp_path):
     keras.utils.set_random_seed(0)
@@ -67,20 +70,54 @@ def test_images_become_logits_and_survive_saving(name, image_size, tmp_path):
     np.testing.assert_allclose(loaded(images), logits, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_stages_are_found_by_name_at_their_strides(name):
-    model = registry.create_model(name, num_classes=3, image_size=128)
-    sides = [model.get_layer(f"conv{i}_x").output.shape[1] for i in range(2, 6)]
-    assert sides == [32, 16, 8, 4]
+@pytest.mark.parametrize(
+    ("name", "image_size", "sides"),
+    [
+        ("resnet18", 128, [32, 16, 8, 4]),
+        ("se_resnet50", 65, [17, 9, 5, 3]),
+        ("legacy_se_resnet50", 128, [32, 16, 8, 4]),
+        # ceil((33 - 3) / 2) + 1 = 16 where padding would give 17.
+        ("legacy_se_resnet50", 65, [16, 8, 4, 2]),
+        ("seatt_base56", 128, [32, 16, 8, 4]),
+        ("mobilenet_v2", 128, [32, 16, 8, 4]),
+        ("inception_v3", 299, [71, 35, 17, 8]),
+    ],
+)
+def test_stages_are_found_by_name_at_their_strides(name, image_size, sides):
+    model = registry.create_model(name, num_classes=3, image_size=image_size)
+    outputs = [model.get_layer(stage).output for stage in resnet.STAGES]
+    assert [x.shape[1] for x in outputs] == sides
+    # The last stage is what the classifier sees.
+    assert outputs[-1].shape[-1] == model.get_layer("logits").kernel.shape[0]
 
 
-def test_normalisation_is_inside():
-    model = registry.create_model("resnet18", num_classes=3, image_size=32)
+def test_names_of_layers_are_the_same_each_time():
+    first, second = (registry.create_model("inception_v3", 3) for _ in "12")
+    assert [x.name for x in first.layers[1:]] == [
+        x.name for x in second.layers[1:]
+    ]
+    assert first.get_layer("conv2d").kernel.shape == (3, 3, 3, 32)
+    assert first.get_layer("conv2d_93").kernel.shape == (1, 1, 2048, 192)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # (0/255 - .485)/.229, (124/255 - .456)/.224, (255/255 - .406)/.225
+        ("resnet18", [-2.11790, 0.13515, 2.64000]),
+        ("senet154", [-2.11790, 0.13515, 2.64000]),
+        ("resnet50_keras", [-123.68, 124 - 116.779, 255 - 103.939]),
+        ("mobilenet_v2", [-1, 124 / 127.5 - 1, 1]),
+        ("inception_v3", [-1, 124 / 127.5 - 1, 1]),
+    ],
+)
+def test_normalisation_is_inside(name, expected):
+    model = registry.create_model(name, num_classes=3)
     layer = model.get_layer("normalize")
     pixels = np.array([[[[0, 124, 255]]]], "uint8")
-    # (0/255 - .485)/.229, (124/255 - .456)/.224, (255/255 - .406)/.225
-    expected = [[[[-2.11790, 0.13515, 2.64000]]]]
-    np.testing.assert_allclose(layer(pixels), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        np.ravel(layer(pixels)), expected, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_an_unknown_name_lists_the_nearest():
@@ -91,10 +128,11 @@ def test_an_unknown_name_lists_the_nearest():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"num_classes": 3, "image_size": 31}, "at least 32 .*Received: 31"),
-        ({"num_classes": 0}, "one class. Received: 0"),
+        (("resnet18", 3, 31), "resnet18 .*at least 32 pixels. Received: 31"),
+        (("inception_v3", 3, 74), "at least 75 pixels. Received: 74"),
+        (("resnet18", 0), "one class. Received: 0"),
     ],
 )
 def test_impossible_models_are_refused(arguments, words):
     with pytest.raises(InputError, match=words):
-        registry.create_model("resnet18", **arguments)
+        registry.create_model(*arguments)
