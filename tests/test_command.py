@@ -19,7 +19,7 @@ def shell(*words):
 
 
 # What a person runs: the verbs, and what stands beside them.
-COMMANDS = (*__main__.VERBS, "models", "models.weights", "data.toy")
+COMMANDS = (*__main__.VERBS, "models", "models.weights")
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

@@ -12,7 +12,7 @@ from landmark_tf.models.blocks import ResNet
 
 
 def narrow(row: ResNet, **changes) -> ResNet:
-    """The same design with one thin block a stage and one module of each kind.
+    """The same design with one thin block a stage and one attention module.
 
     Widths are those at which the squeezed vector of timm's networks keeps its
     smallest size in some stages and not in others.
@@ -22,8 +22,8 @@ def narrow(row: ResNet, **changes) -> ResNet:
         "widths": (8, 16, 32, 64),
         "groups": min(row.groups, 4),
         "stem": tuple((kernel, n // 8) for kernel, n in row.stem),
-        "attention": tuple(min(n, 1) for n in row.attention),
-        "halvings": (2, 1, 1),
+        "attention": (min(row.attention[0], 1), 0, 0),
+        "halvings": (2, 0, 0),
         "trunk": 1,
     }
     return dataclasses.replace(row, **small | changes)
