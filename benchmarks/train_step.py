@@ -150,7 +150,7 @@ def _ours(name: str) -> dict[str, Callable[[], object]]:
     with device.scope():
         model = registry.create_model(name, CLASSES, SIZE)
         folded = folding.fold_batch_norm(model)
-        batch_norm.prepare(model, device)
+        batch_norm.prepare(model, replicas=1)
         optimizer = optimizers.SGD(0.01, momentum=0.9, l2=1e-4)
     trainer = loop.Trainer(model, optimizer, device, BATCH)
     recogniser = serving.Recogniser(folded, np.arange(CLASSES))

@@ -104,8 +104,11 @@ def run(settings: Config) -> dict[str, float]:
     from landmark_tf.training import checkpoints, loop, run_directory
 
     dataset = tfrecords.open_dataset(settings.data)
-    # The run must find its dataset from any other folder.
+    # The run must find what it needs from any other folder.
     settings = dataclasses.replace(settings, data=str(dataset.path.resolve()))
+    if settings.weights not in ("", "imagenet"):
+        source = str(pathlib.Path(settings.weights).expanduser().resolve())
+        settings = dataclasses.replace(settings, weights=source)
     keras.utils.set_random_seed(settings.seed)
     trainer = _make_trainer(settings, dataset.num_classes)
     steps_per_epoch = pipeline.steps_per_epoch(
@@ -218,7 +221,7 @@ def _make_trainer(settings: Config, num_classes: int) -> "loop.Trainer":
         model = registry.create_model(
             settings.model, num_classes, settings.image_size or None
         )
-        batch_norm.prepare(model, devices)
+        batch_norm.prepare(model, devices.num_replicas_in_sync)
         optimizer = optimizers.SGD(
             settings.learning_rate,
             momentum=settings.momentum,

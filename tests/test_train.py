@@ -116,7 +116,7 @@ def test_the_loss_is_the_one_that_the_flags_name(trained, dataset, tmp_path):
 
 def test_a_training_starts_from_weights(trained, tmp_path, capsys):
     """And goes on without them."""
-    run, figures = trained
+    run, _ = trained
     source = tmp_path / "source.keras"
     shutil.copyfile(run / "model.keras", source)
     settings = dataclasses.replace(
@@ -126,10 +126,14 @@ def test_a_training_starts_from_weights(trained, tmp_path, capsys):
         learning_rate=1e-9,
         epochs=1,
     )
-    again = train.run(settings)
+    train.run(settings)
     assert "tensors from" in capsys.readouterr().out
-    # Only batch norm has moved: nothing has been learnt anew.
-    assert again["loss"] == pytest.approx(figures["loss"], rel=0.2)
+    old, new = (
+        registry.load_model(folder / "model.keras").trainable_variables
+        for folder in (run, tmp_path / "run")
+    )
+    for a, b in zip(old, new):  # almost nothing has been learnt
+        np.testing.assert_allclose(a, b, atol=1e-5)
     source.unlink()
     train.run(dataclasses.replace(settings, epochs=2))
     assert "goes on after step" in capsys.readouterr().out
@@ -166,7 +170,10 @@ def test_other_data_behind_an_old_run_is_refused(trained, dataset, tmp_path):
 
 def test_a_run_trains_on_two_devices(trained, tmp_path, mirrored):
     settings = dataclasses.replace(
-        settings_of(trained[0]), run=str(tmp_path / "m"), strategy="mirrored"
+        settings_of(trained[0]),
+        run=str(tmp_path / "m"),
+        strategy="mirrored",
+        epochs=1,
     )
     figures = train.run(settings)
     history = pd.read_csv(tmp_path / "m" / "history.csv")

@@ -9,8 +9,9 @@ def keep_freed() -> None:
 
     A training step on a CPU frees and claims gigabytes, and glibc gives large
     pieces back to the kernel, which clears them before they can be used again:
-    5 % of a step of ResNet-50, and 7 % of its inference. The process then holds
-    as much as it ever needed. Elsewhere than on Linux nothing happens.
+    5 % of a step of ResNet-50, and 7 % of its inference. The process then
+    holds at least as much as it ever needed. Elsewhere than on Linux nothing
+    happens.
     """
     if sys.platform != "linux":
         return

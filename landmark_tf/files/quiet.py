@@ -28,7 +28,7 @@ def import_tensorflow(devices: bool = True) -> ModuleType:
     Args:
         devices: this process is going to compute: also look for accelerators
             now, so that the lines about a missing one are kept off the screen
-            too, and hold on to memory.
+            too, and without one hold on to memory.
     """
     if "tensorflow" in sys.modules and not devices:
         return sys.modules["tensorflow"]
@@ -37,8 +37,9 @@ def import_tensorflow(devices: bool = True) -> ModuleType:
         import tensorflow as tf
 
         if devices:
-            tf.config.list_physical_devices()
-            memory.keep_freed()
+            found = {x.device_type for x in tf.config.list_physical_devices()}
+            if found == {"CPU"}:
+                memory.keep_freed()
     tf.get_logger().setLevel("ERROR")
     return tf
 

@@ -48,8 +48,9 @@ def mobilenet_v2(name: str, num_classes: int, image_size: int) -> keras.Model:
 def inception_v3(name: str, num_classes: int, image_size: int) -> keras.Model:
     """InceptionV3 (Szegedy et al. 2016) with fresh weights, at least 75 px.
 
-    Arguments and result are those of `mobilenet_v2`. Its convolutions are not
-    padded, so strides are those of conv2_x to conv5_x only nearly.
+    Arguments and result are those of `mobilenet_v2`. Some of its convolutions
+    are not padded: the sides of conv2_x to conv5_x are a little below 1/4, 1/8,
+    1/16 and 1/32 of the picture's.
     """
     return _build(
         keras.applications.InceptionV3,

@@ -10,6 +10,8 @@ import numpy as np
 
 from landmark_tf.models import graphs
 
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Copies a network without the batch norms that follow a convolution.
@@ -27,7 +29,9 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     def clone(layer: keras.Layer) -> keras.Layer:
         settings = layer.get_config()
         if layer.name in folded:
-            return keras.layers.Identity(name=layer.name)
+            return keras.layers.Identity(
+                name=layer.name, dtype=layer.dtype_policy
+            )
         if layer.name in pairs:
             settings["use_bias"] = True
         return type(layer).from_config(settings)
@@ -50,21 +54,31 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 def _pairs(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
     """The batch norm behind each convolution that nothing else sees."""
-    readers: dict[str, list[keras.Layer]] = {}
+    readers: dict[str, list[keras.Layer | None]] = {}
+    for output in model.outputs:
+        readers.setdefault(_source(output), []).append(None)
     for layer in model.layers:
-        for source in keras.tree.flatten(layer.input):
-            name = source._keras_history.operation.name
-            readers.setdefault(name, []).append(layer)
-    return {
-        layer.name: readers[layer.name][0]
-        for layer in model.layers
-        if isinstance(
-            layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-        )
-        and layer.activation is keras.activations.linear
-        and len(readers[layer.name]) == 1
-        and isinstance(readers[layer.name][0], keras.layers.BatchNormalization)
-    }
+        for node in layer._inbound_nodes:
+            # What is called twice folds nothing.
+            reader = layer if len(layer._inbound_nodes) == 1 else None
+            for x in node.input_tensors:
+                readers.setdefault(_source(x), []).append(reader)
+    pairs = {}
+    for layer in model.layers:
+        found = readers.get(layer.name, ())
+        if (
+            isinstance(layer, _CONVOLUTIONS)
+            and layer.activation is keras.activations.linear
+            and len(layer._inbound_nodes) == len(found) == 1
+            and isinstance(found[0], keras.layers.BatchNormalization)
+        ):
+            pairs[layer.name] = found[0]
+    return pairs
+
+
+def _source(x: keras.KerasTensor) -> str:
+    """The layer whose output it is; Keras has no public way to ask."""
+    return x._keras_history.operation.name
 
 
 def _fold(

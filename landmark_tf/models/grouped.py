@@ -12,13 +12,14 @@ class GroupedConv2D(keras.layers.Conv2D):
     times slower than ordinary convolutions of the groups, and these are slow
     while a group has fewer channels than a vector register: so as many groups
     as make up `CHANNELS` become one ordinary convolution, whose kernel is zero
-    between groups.
+    between groups. A graph keeps the choice of the machine that traced it: it
+    runs everywhere, but export a model where it will serve.
     """
 
     CHANNELS = 16  # floats of a 512-bit register
 
     def convolution_op(self, inputs, kernel):
-        if keras.distribution.list_devices()[0].split(":")[0] != "cpu":
+        if not _on_cpu():
             return super().convolution_op(inputs, kernel)
         merged = _largest_divisor(
             self.groups, self.CHANNELS // kernel.shape[-2]
@@ -27,7 +28,11 @@ class GroupedConv2D(keras.layers.Conv2D):
         kernel = _block_diagonal(kernel, parts, merged)
         outputs = [
             keras.ops.conv(
-                x, k, self.strides, self.padding, None, self.dilation_rate
+                x,
+                k,
+                strides=self.strides,
+                padding=self.padding,
+                dilation_rate=self.dilation_rate,
             )
             for x, k in zip(
                 keras.ops.split(inputs, parts, axis=-1),
@@ -35,6 +40,14 @@ class GroupedConv2D(keras.layers.Conv2D):
             )
         ]
         return keras.ops.concatenate(outputs, axis=-1)
+
+
+def _on_cpu() -> bool:
+    """Whether there is no accelerator, as far as the backend tells."""
+    try:
+        return keras.distribution.list_devices()[0].startswith("cpu")
+    except AttributeError:
+        return False
 
 
 def _largest_divisor(number: int, at_most: int) -> int:

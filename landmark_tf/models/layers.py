@@ -20,6 +20,7 @@ def normalize(x, mean: Sequence[float], std: Sequence[float]):
     return keras.layers.Rescaling(
         scale=[1 / (255 * s) for s in std],
         offset=[-m / s for m, s in zip(mean, std)],
+        dtype="float32",  # bfloat16 would round to whole grey levels
         name="normalize",
     )(x)
 

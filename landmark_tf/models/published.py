@@ -19,7 +19,7 @@ _MOBILENET_SIZES = (96, 128, 160, 192, 224)  # each has weights of its own
 _ELSEWHERE = {
     "torchvision": "https://download.pytorch.org/models",
     "timm": "https://huggingface.co/timm",
-    "cadene": "http://data.lip6.fr/cadene/pretrainedmodels",
+    "cadene": "https://huggingface.co/timm/models?search=legacy_se",
 }
 
 
@@ -73,6 +73,8 @@ def read(path: pathlib.Path, row_name: str) -> weight_files.Weights:
         if row_name in APPLICATIONS:
             return _weights(_fill(row_name, path), row_name, str(path))
         reason = "is of keras.applications"
+    except InputError:
+        raise
     except Exception as error:
         reason = f"does not fit {row_name} ({' '.join(str(error).split())})"
     for other in APPLICATIONS:

@@ -12,8 +12,8 @@ class SqueezeExcite(keras.layers.Layer):
 
     Args:
         ratio: how much narrower the reduced vector is than the input, at least
-            1. It keeps at least 8 channels, as timm's does: only networks of
-            two-convolution blocks are narrow enough to notice.
+            1. It keeps at least 8 channels, as timm's does at the widths of our
+            table: only two-convolution blocks are narrow enough to notice.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Input and output: float [N, H, W, C], H and W of any size.

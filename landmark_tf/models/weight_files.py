@@ -1,7 +1,7 @@
 """Reads files of weights whole: arrays by the names that the file gives them.
 
-Nothing in a file is ever executed: pickles are read by PyTorch's
-`weights_only=True`, and of a `.keras` only the numbers and names.
+Nothing in a file is ever executed: pickles are read by PyTorch's restricted
+reader (`weights_only=True`), and of a `.keras` only the numbers and names.
 """
 
 import contextlib
@@ -176,8 +176,8 @@ def _read_torch(path: pathlib.Path) -> Weights:
     scheme = weight_names.recognise(arrays)
     if not scheme:
         raise InputError(
-            "the names are not those of torchvision, timm or Cadene's "
-            f"networks: {', '.join([*arrays][:3]) or 'there are none'}. "
+            "the names are not those of residual networks of torchvision, "
+            f"timm or Cadene: {', '.join([*arrays][:3]) or 'there are none'}. "
             f"Received: {path}"
         )
     arrays = {name: a.astype("float32") for name, a in arrays.items()}
@@ -193,6 +193,11 @@ def _unpickle(path: pathlib.Path) -> Any:
             "'landmark_tf[torch]', or convert it to .safetensors. "
             f"Received: {path}"
         ) from error
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 10):
+        raise InputError(
+            "PyTorch before 2.10 can be made to run code by such a file; pip "
+            f"install 'torch>=2.10'. Received: {torch.__version__} for {path}"
+        )
     import pickle
 
     with _readable(path):

@@ -32,6 +32,8 @@ class Report:
     def __str__(self) -> str:
         line = f"weights: {self.loaded} tensors from {self.source}"
         line += f" ({self.scheme})"
+        if not self.fresh_logits:
+            line += ", the classifier's too"
         if self.fresh_attention:
             line += f", {self.fresh_attention} fresh (attention)"
         if self.fresh_logits:
@@ -93,7 +95,8 @@ def _pair(
     wrong = [f"{key} is missing" for key in wanted if key not in arrays]
     wrong += [f"{key} is unexpected" for key in arrays if key not in wanted]
     wrong += [
-        f"{key} is of shape {array.shape}, not {tuple(wanted[key].shape)}"
+        f"{key} is of shape {held.arrays[key].shape}, not "
+        f"{weight_names.shape_in_file(held.scheme, wanted[key].shape)}"
         for key, array in arrays.items()
         if key in wanted and array.shape != tuple(wanted[key].shape)
     ]

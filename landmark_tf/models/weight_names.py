@@ -126,6 +126,14 @@ def arrange(scheme: str, array: np.ndarray, like: Collection[int]):
     return array.T if len(like) == array.ndim == 2 else array
 
 
+def shape_in_file(scheme: str, shape: Collection[int]) -> tuple[int, ...]:
+    """The shape of an array in a file, for ours: the inverse of `arrange`."""
+    shape = tuple(shape)
+    if scheme in (OURS, "keras"):
+        return shape
+    return (*reversed(shape[-2:]), *shape[:-2])
+
+
 def depths(names: Iterable[str]) -> tuple[int, ...]:
     """Blocks in each stage of a residual network, by a PyTorch file's names."""
     blocks = [re.match(r"layer([1-9])\.(\d+)\.", name) for name in names]

@@ -34,9 +34,7 @@ class Config:
     out: str = config.field(help="file to write; ends in .weights.h5")
 
 
-def load(
-    model: "keras.Model", source: str, row_name: str | None = None
-) -> "weight_matching.Report":
+def load(model: "keras.Model", source: str) -> "weight_matching.Report":
     """Fills a network with weights, all or none, and prints what was loaded.
 
     The classifier stays as it is when the file has another number of classes
@@ -46,17 +44,18 @@ def load(
     Args:
         model: made by `entries.build`.
         source: imagenet, a run directory, or a file.
-        row_name: of the network; None: the model's name.
+
+    Returns:
+        What was loaded, and how many tensors stayed fresh.
 
     Raises:
         InputError: the file cannot be read or is of another network, or a
             tensor is missing, unexpected or of another shape.
     """
-    name = row_name or model.name
-    held = _open(source, name, model.input_shape[1])
     from landmark_tf.models import weight_matching
 
-    return weight_matching.fill(model, name, held)
+    held = _open(source, model.name, model.input_shape[1])
+    return weight_matching.fill(model, model.name, held)
 
 
 def run(settings: Config) -> pathlib.Path:
@@ -88,7 +87,12 @@ def run(settings: Config) -> pathlib.Path:
             f"Received: {settings.source}"
         )
     model = entries.build(settings.model, bias.size, entry.image_size)
-    weight_matching.fill(model, settings.model, held)
+    report = weight_matching.fill(model, settings.model, held)
+    if report.fresh_attention:
+        raise InputError(
+            "the file has no attention modules to convert; give it to train "
+            f"--weights as it is. Received: {settings.source}"
+        )
     with atomic.replacing(out) as temporary:
         # The ending that Keras insists on.
         complete = temporary.with_suffix(".weights.h5")

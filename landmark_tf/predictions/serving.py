@@ -4,6 +4,8 @@
 submission made with either is the same.
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -30,7 +32,10 @@ class Recogniser(tf.Module):
         threshold: float = 0.0,
     ):
         super().__init__(name="recogniser")
-        self.model = model
+        self._model = functools.partial(model, training=False)
+        # Of the model an export needs only these: following all its layers
+        # would take longer than everything else.
+        self._variables = [weight.value for weight in model.weights]
         self.image_size = model.input_shape[1]
         self._landmark_ids = tf.constant(landmark_ids, tf.int64)
         self.top_k = min(top_k, len(landmark_ids))
@@ -54,7 +59,7 @@ class Recogniser(tf.Module):
         # A batch of none would crash convolutions, so it gets a black picture.
         lacking = tf.cast(tf.equal(count, 0), tf.int32)
         images = tf.pad(images, [[0, lacking], [0, 0], [0, 0], [0, 0]])
-        logits = tf.cast(self.model(images, training=False), tf.float32)
+        logits = tf.cast(self._model(images), tf.float32)
         logits = logits[:count]
         confidence, label = tf.math.top_k(tf.nn.softmax(logits), self.top_k)
         return {

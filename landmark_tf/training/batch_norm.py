@@ -1,10 +1,10 @@
 """How batch norm is computed in training: fast, or over all replicas.
 
-The networks are built of plain `keras.layers.BatchNormalization`, so that they
-load anywhere. Keras computes it from a dozen operations that each read the
-whole tensor; TensorFlow has one kernel for all of it (which on a CPU also takes
-in the ReLU behind), but no kernel that sees other replicas. The moving variance
-follows the unbiased variance, as in PyTorch; in Keras it is the biased one.
+The networks are built of plain `keras.layers.BatchNormalization`. Keras
+computes it from a dozen operations that each read the whole tensor; TensorFlow
+has one kernel for all of it (which on a CPU also takes in the ReLU behind), but
+no kernel that sees other replicas. The moving variance follows the unbiased
+variance, as in PyTorch; in Keras it is the biased one.
 """
 
 import types
@@ -13,20 +13,21 @@ import keras
 import tensorflow as tf
 
 
-def prepare(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+def prepare(model: keras.Model, replicas: int) -> None:
     """Chooses the computation for a model that is about to be trained.
 
     With several replicas the statistics are of the whole batch: a replica's
     share can be too small for good ones. With one, the fused kernel is used.
 
     Args:
-        model: changed in place; what is saved of it is not.
-        strategy: the devices.
+        model: a functional model, changed in place; what is saved of it, or
+            cloned, is not.
+        replicas: over how many a batch is spread, in equal shares.
     """
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = strategy.num_replicas_in_sync > 1
-            layer.call = types.MethodType(_call, layer)
+            call = _call_over_replicas if replicas > 1 else _call
+            layer.call = types.MethodType(call, layer)
 
 
 def _call(
@@ -37,11 +38,25 @@ def _call(
 ) -> tf.Tensor:
     """`BatchNormalization.call` for features [N, H, W, C]."""
     learns = bool(training) and layer.trainable
-    compute = _over_replicas if learns and layer.synchronized else _fused
-    outputs, mean, variance = compute(layer, inputs, learns)
+    outputs, mean, variance = _fused(layer, inputs, learns)
     if learns:
         _follow(layer.moving_mean, mean, layer.momentum)
         _follow(layer.moving_variance, variance, layer.momentum)
+    return outputs
+
+
+def _call_over_replicas(
+    layer: keras.layers.BatchNormalization,
+    inputs: tf.Tensor,
+    training: bool | None = None,
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """The same, with the statistics of all replicas."""
+    if not training or not layer.trainable:
+        return _call(layer, inputs, training)
+    outputs, mean, variance = _over_replicas(layer, inputs)
+    _follow(layer.moving_mean, mean, layer.momentum)
+    _follow(layer.moving_variance, variance, layer.momentum)
     return outputs
 
 
@@ -62,7 +77,7 @@ def _fused(
 
 
 def _over_replicas(
-    layer: keras.layers.BatchNormalization, inputs: tf.Tensor, learns: bool
+    layer: keras.layers.BatchNormalization, inputs: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The same over the batch of all replicas, which have equal shares."""
     x = tf.cast(inputs, tf.float32)

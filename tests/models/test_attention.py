@@ -78,11 +78,43 @@ def test_the_mask_sees_trunk_and_hourglass():
     np.testing.assert_allclose(inner(x), np.full_like(x, 4.0))
 
 
+def test_wiring_by_hand():
+    """Every block multiplies by a number of its own, p = 2 and t = 2."""
+    factors = {
+        **{"first": 2.0, "trunk1": 3.0, "trunk2": 5.0, "last": 7.0},
+        **{"down1": 1.1, "down2": 1.3, "bottom1": 1.7, "bottom2": 1.9},
+        **{"skip1": 2.3, "up1_block": 2.9},
+    }
+
+    def block(x, name):
+        factor = factors[name.removeprefix("a_")]
+        return keras.layers.Rescaling(factor, name=name)(x)
+
+    inputs = keras.Input((8, 8, 1))
+    model = keras.Model(
+        inputs, attention.se_attention(inputs, block, p=2, t=2, name="a")
+    )
+    x = np.full((1, 8, 8, 1), 0.01, "float32")
+    one = 2.0 * x[0, 0, 0, 0]  # what the first block gives, everywhere
+    trunk = one * 3 * 5
+    level1 = one * 1.1
+    bottom = level1 * 1.3 * 1.7 * 1.9
+    up = (bottom + level1 * 2.3 + level1) * 2.9
+    mask = up + trunk
+    for conv in ("a_mask1_conv", "a_mask2_conv"):
+        model.get_layer(conv).set_weights([np.full((1, 1, 1, 1), 0.5)])
+        mask = 0.5 * mask / np.sqrt(1 + 1e-5)
+    mask = 1 / (1 + np.exp(-mask))
+    # Constant pictures stay constant: pools see zeros beyond them, and no
+    # more than their edges.
+    expected = np.full_like(x, (1 + mask) * trunk * 7)
+    np.testing.assert_allclose(model(x, training=False), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "modules"),
     [
         ("seatt_resnet50", (1, 2, 5)),
-        ("seatt_resnext50_32x4d", (1, 2, 3)),
         ("seatt_resnext50_base", (1, 1, 1)),
         ("seatt_base56", (1, 1, 1)),
         ("seatt_base92", (1, 2, 3)),

@@ -21,7 +21,7 @@ from landmark_tf.models import (
     weight_matching,
     weights,
 )
-from landmark_tf.training import batch_norm, strategy
+from landmark_tf.training import batch_norm
 from tests.models import cases
 from tests.models.golden import make
 
@@ -133,7 +133,7 @@ def test_a_network_of_pytorch_gives_the_same(name, checkpoint):
         expected = torch_networks.logits(network, pictures, row)
         assert difference(model(pictures, training=False), expected) < 1e-5
     pictures, labels = cases.pictures(16, 64), np.arange(16) % CLASSES
-    batch_norm.prepare(model, strategy.create("one"))
+    batch_norm.prepare(model, replicas=1)
     train_one_step(model, pictures, labels, 0.05)
     trained = copy.deepcopy(network)
     torch_networks.step(trained, pictures, labels, row, 0.05)
@@ -709,7 +709,7 @@ def test_whole_networks_agree_with_timm(name, tmp_path, monkeypatch):
     pictures, labels = cases.pictures(24, 128), np.arange(24) % CLASSES
     # A small step: through 101 layers PyTorch's own gradients in float32 and
     # float64 are so far apart that a step of 0.01 changes logits by 3e-3.
-    batch_norm.prepare(model, strategy.create("one"))
+    batch_norm.prepare(model, replicas=1)
     networks.step(network, pictures, labels, row, 0.001)
     train_one_step(model, pictures, labels, 0.001)
     expected = networks.logits(network, pictures[:8], row)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from landmark_tf.training import batch_norm, strategy
+from landmark_tf.training import batch_norm
 
 PIXELS = 6 * 5 * 5  # of a batch
 
@@ -25,7 +25,7 @@ def _model(**settings):
 
 def _fused(**settings):
     model = _model(**settings)
-    batch_norm.prepare(model, strategy.create("one"))
+    batch_norm.prepare(model, replicas=1)
     return model
 
 
@@ -87,11 +87,15 @@ def test_bfloat16_stays_near():
     )
 
 
-def test_what_is_saved_is_plain_keras(tmp_path):
-    model = _fused()
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_what_is_saved_is_plain_keras(replicas, tmp_path):
+    model = _model()
+    batch_norm.prepare(model, replicas)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(loaded.get_layer("bn")) is keras.layers.BatchNormalization
+    layer = loaded.get_layer("bn")
+    assert type(layer) is keras.layers.BatchNormalization
+    assert not layer.synchronized
     np.testing.assert_allclose(
         loaded(_pictures()), model(_pictures()), rtol=1e-5, atol=1e-5
     )
@@ -103,7 +107,7 @@ def test_several_replicas_share_their_statistics(mirrored):
     expected = whole(_pictures(), training=True)
     with mirrored.scope():
         model = _model()
-        batch_norm.prepare(model, mirrored)
+        batch_norm.prepare(model, replicas=2)
 
     @tf.function
     def step(batches):

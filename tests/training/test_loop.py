@@ -33,7 +33,7 @@ def tiny_model():
 def make_trainer(devices, learning_rate=0.1):
     with devices.scope():
         model = tiny_model()
-        batch_norm.prepare(model, devices)
+        batch_norm.prepare(model, devices.num_replicas_in_sync)
         optimizer = optimizers.SGD(learning_rate, momentum=0.9, l2=1e-3)
     return loop.Trainer(model, optimizer, devices, BATCH)
 
