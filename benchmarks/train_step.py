@@ -1,6 +1,6 @@
 """Training and inference on a CPU: this project against PyTorch with timm.
 
-    pip install landmark_tf[bench] timm
+    pip install -e '.[bench]' timm
     python benchmarks/train_step.py
     python benchmarks/train_step.py se_resnet50 --rounds=9
 
@@ -10,7 +10,8 @@ with momentum and weight decay, two threads. Ours are the compiled steps that
 and with channels last. Each side has a process of its own, because the threads
 of one framework slow the other down, and they take turns; figures are medians
 of images per second, and ratios are medians of the ratios of turns that follow
-each other.
+each other. In inference ours has its batch norm folded into the convolutions,
+as every verb has; both sides get a batch that is decoded already.
 
 Prints one line of JSON for each network and task: `ours`, `peer` (channels
 last), `ratio`, and `peer_default` with `ratio_default`. Takes about four
@@ -47,6 +48,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    for name in given.names:
+        if name not in NAMES:
+            parser.error(f"{name} is none of {', '.join(NAMES)}")
     if given.side:
         return _work(given.side, given.names[0])
     if hasattr(os, "sched_setaffinity"):
