@@ -291,7 +291,7 @@ def test_imagenet_names_the_rows_that_have_it():
     with pytest.raises(
         InputError,
         match="inception_v3, mobilenet_v2, resnet50_keras, resnet101_keras.*"
-        "data.lip6.fr.*Received: imagenet for narrow_legacy_se_resnet50",
+        "huggingface.co/timm/models.*Received: imagenet for narrow_legacy",
     ):
         weights.load(model, "imagenet")
     model = registry.create_model("narrow_seatt_base56", 3)
@@ -479,7 +479,7 @@ def changed(tensors, tmp_path, **changes):
         ),
         (
             {"fc.weight": np.ones((CLASSES, 3), "float32")},
-            r"^fc.weight is of shape \(3, 11\), not \(64, 11\); ",
+            r"^fc.weight is of shape \(11, 3\), not \(11, 64\); ",
         ),
         ({"fc.bias": None}, "^fc.bias is missing"),
         (
