@@ -35,7 +35,7 @@ class ResNet:
             stages.
         halvings: p of the modules of these stages.
         trunk: t, blocks in the trunk of a module.
-        weights: what published files of weights fit, by the scheme's name.
+        schemes: what published files of weights fit, by the scheme's name.
     """
 
     depths: tuple[int, int, int, int]
@@ -56,7 +56,7 @@ class ResNet:
     attention: tuple[int, int, int] = (0, 0, 0)
     halvings: tuple[int, int, int] = (3, 2, 1)
     trunk: int = 2
-    weights: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
 
 
 EXPANSION = 4  # of a bottleneck

@@ -33,7 +33,7 @@ ENTRIES = {
     name: Entry(
         functools.partial(resnet.build, row),
         image_size=128,
-        schemes=row.weights,
+        schemes=row.schemes,
     )
     for name, row in resnet.TABLE.items()
 }

@@ -23,33 +23,33 @@ from landmark_tf.models.blocks import ResNet, residual_block
 STAGES = ("conv2_x", "conv3_x", "conv4_x", "conv5_x")
 
 _D50, _D101 = (3, 4, 6, 3), (3, 4, 23, 3)
-_CADENE = {"pool_padding": (0, 1), "se_ratio": 16, "weights": ("cadene",)}
+_CADENE = {"pool_padding": (0, 1), "se_ratio": 16, "schemes": ("cadene",)}
 _KERAS = {
     "stride_first": True,
     "use_bias": True,
     "epsilon": 1.001e-5,
     "mean": (123.68 / 255, 116.779 / 255, 103.939 / 255),
     "std": (1 / 255, 1 / 255, 1 / 255),
-    "weights": ("keras",),
+    "schemes": ("keras",),
 }
 _TORCHVISION = ("torchvision", "timm")
 
 TABLE = {
     "resnet18": ResNet(
-        depths=(2, 2, 2, 2), bottleneck=False, weights=_TORCHVISION
+        depths=(2, 2, 2, 2), bottleneck=False, schemes=_TORCHVISION
     ),
-    "resnet50": ResNet(depths=_D50, weights=_TORCHVISION),
-    "resnet101": ResNet(depths=_D101, weights=_TORCHVISION),
+    "resnet50": ResNet(depths=_D50, schemes=_TORCHVISION),
+    "resnet101": ResNet(depths=_D101, schemes=_TORCHVISION),
     "resnext50_32x4d": ResNet(
-        depths=_D50, inner=(2, 2), groups=32, weights=_TORCHVISION
+        depths=_D50, inner=(2, 2), groups=32, schemes=_TORCHVISION
     ),
     "se_resnet18": ResNet(
-        depths=(2, 2, 2, 2), bottleneck=False, se_ratio=16, weights=("timm",)
+        depths=(2, 2, 2, 2), bottleneck=False, se_ratio=16, schemes=("timm",)
     ),
-    "se_resnet50": ResNet(depths=_D50, se_ratio=16, weights=("timm",)),
-    "se_resnet101": ResNet(depths=_D101, se_ratio=16, weights=("timm",)),
+    "se_resnet50": ResNet(depths=_D50, se_ratio=16, schemes=("timm",)),
+    "se_resnet101": ResNet(depths=_D101, se_ratio=16, schemes=("timm",)),
     "se_resnext50_32x4d": ResNet(
-        depths=_D50, inner=(2, 2), groups=32, se_ratio=16, weights=("timm",)
+        depths=_D50, inner=(2, 2), groups=32, se_ratio=16, schemes=("timm",)
     ),
     "legacy_se_resnet50": ResNet(depths=_D50, stride_first=True, **_CADENE),
     "legacy_se_resnext50_32x4d": ResNet(
@@ -73,7 +73,7 @@ def _with_attention(name: str, *modules: int, **changes) -> ResNet:
     return dataclasses.replace(TABLE[name], attention=modules, **changes)
 
 
-_SHALLOW = {"depths": (1, 1, 1, 3), "weights": ()}
+_SHALLOW = {"depths": (1, 1, 1, 3), "schemes": ()}
 TABLE |= {
     "seatt_resnet50": _with_attention("legacy_se_resnet50", 1, 2, 5),
     "seatt_resnext50_32x4d": _with_attention(

@@ -43,23 +43,22 @@ class Report:
         return line
 
 
-def fill(model: keras.Model, name: str, held: Weights) -> Report:
+def fill(model: keras.Model, held: Weights) -> Report:
     """Assigns every weight once all have been checked, and prints the report.
 
     Args:
-        model: the network.
-        name: of its row.
+        model: the network; its name is that of its row.
         held: what the file holds.
 
     Raises:
         InputError: a tensor is missing, unexpected or of another shape.
     """
-    pairs, wrong, report = _pair(model, name, held)
+    pairs, wrong, report = _pair(model, held)
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         other = "" if held.network or held.scheme == "keras" else fits(held)
         raise InputError(
-            f"{wrong[0]}{more}; the file does not fit {name}{other}. "
+            f"{wrong[0]}{more}; the file does not fit {model.name}{other}. "
             f"Received: {held.source}"
         )
     for variable, array in pairs:
@@ -69,7 +68,7 @@ def fill(model: keras.Model, name: str, held: Weights) -> Report:
 
 
 def _pair(
-    model: keras.Model, name: str, held: Weights
+    model: keras.Model, held: Weights
 ) -> tuple[list[tuple], list[str], Report]:
     """Finds the array of every variable.
 
@@ -79,7 +78,7 @@ def _pair(
     """
     wanted, fresh_attention = {}, 0
     for part, variables in weight_names.parts(model).items():
-        if "_att" in part and held.network != name:
+        if "_att" in part and held.network != model.name:
             fresh_attention += len(variables)
             continue
         for index, variable in enumerate(variables):
@@ -140,10 +139,10 @@ def fits(held: Weights) -> str:
     fitting = []
     for name, row in resnet.TABLE.items():
         if (
-            held.scheme in row.weights
+            held.scheme in row.schemes
             and row.depths == depths
             and not any(row.attention)
-            and not _pair(entries.build(name, 1), name, held)[1]
+            and not _pair(entries.build(name, 1), held)[1]
         ):
             fitting.append(name)
     return f" and fits {' or '.join(fitting)}" if fitting else ""

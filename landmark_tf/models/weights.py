@@ -55,7 +55,7 @@ def load(model: "keras.Model", source: str) -> "weight_matching.Report":
     from landmark_tf.models import weight_matching
 
     held = _open(source, model.name, model.input_shape[1])
-    return weight_matching.fill(model, model.name, held)
+    return weight_matching.fill(model, held)
 
 
 def run(settings: Config) -> pathlib.Path:
@@ -87,7 +87,7 @@ def run(settings: Config) -> pathlib.Path:
             f"Received: {settings.source}"
         )
     model = entries.build(settings.model, bias.size, entry.image_size)
-    report = weight_matching.fill(model, settings.model, held)
+    report = weight_matching.fill(model, held)
     if report.fresh_attention:
         raise InputError(
             "the file has no attention modules to convert; give it to train "

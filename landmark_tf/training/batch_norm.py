@@ -8,6 +8,7 @@ variance, as in PyTorch; in Keras it is the biased one.
 """
 
 import types
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -26,42 +27,37 @@ def prepare(model: keras.Model, replicas: int) -> None:
     """
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            call = _call_over_replicas if replicas > 1 else _call
-            layer.call = types.MethodType(call, layer)
+            compute = _over_replicas if replicas > 1 else _fused
+            layer.call = types.MethodType(_call_with(compute), layer)
 
 
-def _call(
-    layer: keras.layers.BatchNormalization,
-    inputs: tf.Tensor,
-    training: bool | None = None,
-    mask: tf.Tensor | None = None,
-) -> tf.Tensor:
-    """`BatchNormalization.call` for features [N, H, W, C]."""
-    learns = bool(training) and layer.trainable
-    outputs, mean, variance = _fused(layer, inputs, learns)
-    if learns:
+def _call_with(compute: Callable) -> Callable:
+    """`BatchNormalization.call` for features [N, H, W, C].
+
+    Args:
+        compute: (layer, inputs) -> outputs, mean and unbiased variance.
+    """
+
+    def call(
+        layer: keras.layers.BatchNormalization,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        if not training or not layer.trainable:
+            return _fused(layer, inputs, learns=False)[0]
+        outputs, mean, variance = compute(layer, inputs)
         _follow(layer.moving_mean, mean, layer.momentum)
         _follow(layer.moving_variance, variance, layer.momentum)
-    return outputs
+        return outputs
 
-
-def _call_over_replicas(
-    layer: keras.layers.BatchNormalization,
-    inputs: tf.Tensor,
-    training: bool | None = None,
-    mask: tf.Tensor | None = None,
-) -> tf.Tensor:
-    """The same, with the statistics of all replicas."""
-    if not training or not layer.trainable:
-        return _call(layer, inputs, training)
-    outputs, mean, variance = _over_replicas(layer, inputs)
-    _follow(layer.moving_mean, mean, layer.momentum)
-    _follow(layer.moving_variance, variance, layer.momentum)
-    return outputs
+    return call
 
 
 def _fused(
-    layer: keras.layers.BatchNormalization, inputs: tf.Tensor, learns: bool
+    layer: keras.layers.BatchNormalization,
+    inputs: tf.Tensor,
+    learns: bool = True,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Outputs, mean and unbiased variance."""
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

@@ -34,13 +34,13 @@ def _make(name, full):
     return cases.build(name, SIZE, CLASSES)
 
 
-def _alike(names, full):
+def _alike(names):
     """One name for each design: narrow variants of two rows can be the same."""
     designs = {}
     for name in names:
         row = resnet.TABLE.get(name)
-        narrow = row and cases.narrow(dataclasses.replace(row, weights=()))
-        designs.setdefault(name if full or not row else narrow, name)
+        narrow = row and cases.narrow(dataclasses.replace(row, schemes=()))
+        designs.setdefault(narrow or name, name)
     return list(designs.values())
 
 
@@ -100,13 +100,13 @@ def eager():
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.mark.parametrize("name", _alike(SMALL, full=False))
+@pytest.mark.parametrize("name", _alike(SMALL))
 def test_one_step_on_two_devices(name, mirrored, eager):
     # Statistics of all replicas take long without a graph.
     _check_training(name, False, mirrored, "float32", synchronize=False)
 
 
-@pytest.mark.parametrize("name", _alike(SMALL, full=False))
+@pytest.mark.parametrize("name", _alike(SMALL))
 def test_one_step_in_bfloat16(name, eager):
     _check_training(name, False, strategy.create("one"), "mixed_bfloat16")
 
@@ -143,17 +143,18 @@ def _save(name, full, folder):
 _FRESH = """
     import json, pathlib, sys
     import numpy as np, tensorflow as tf
+    from landmark_tf.models import registry
     folder = pathlib.Path(sys.argv[1])
     worst = {}
     for file in sorted(folder.glob("*.npz")):
         with np.load(file) as data:
             images, logits = data["images"], data["logits"]
         served = tf.saved_model.load(str(file.with_suffix("")))
-        found = {"export": served.serve(images)}
-        if "--load" in sys.argv:
-            from landmark_tf.models import registry
-            model = registry.load_model(file.with_suffix(".keras"))
-            found["keras"] = model(images, training=False)
+        model = registry.load_model(file.with_suffix(".keras"))
+        found = {
+            "export": served.serve(images),
+            "keras": model(images, training=False),
+        }
         for kind, x in found.items():
             difference = np.abs(np.array(x) - logits).max()
             worst[f"{file.stem} {kind}"] = float(
@@ -163,10 +164,10 @@ _FRESH = """
 """
 
 
-def _check_fresh_process(folder, *more):
+def _check_fresh_process(folder):
     """Loads all that was saved in a folder in one new process."""
     found = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(_FRESH), str(folder), *more],
+        [sys.executable, "-c", textwrap.dedent(_FRESH), str(folder)],
         capture_output=True,
         text=True,
         check=True,
@@ -177,10 +178,10 @@ def _check_fresh_process(folder, *more):
 
 
 def test_saved_and_exported_give_the_same_in_a_fresh_process(tmp_path):
-    names = _alike(SMALL, full=False)
+    names = _alike(SMALL)
     for name in names:
         _save(name, False, tmp_path)
-    worst = _check_fresh_process(tmp_path, "--load")
+    worst = _check_fresh_process(tmp_path)
     assert set(worst) == {
         f"{n} {k}" for n in names for k in ("keras", "export")
     }
@@ -190,7 +191,7 @@ def test_saved_and_exported_give_the_same_in_a_fresh_process(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_full_size_gives_the_same_in_a_fresh_process(name, tmp_path):
     _save(name, True, tmp_path)
-    _check_fresh_process(tmp_path, "--load")
+    _check_fresh_process(tmp_path)
 
 
 _JAX = """
@@ -221,7 +222,7 @@ _JAX = """
 """
 
 
-_ON_JAX = _alike([n for n in NAMES if n in resnet.TABLE], full=False)
+_ON_JAX = _alike([n for n in NAMES if n in resnet.TABLE])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import functools
-import importlib
 import pathlib
 import subprocess
 import sys
@@ -29,14 +28,6 @@ CLASSES, TOLERANCE = 11, 1e-3
 SIZES = (64, 96, 128, 224)
 
 
-def optional(name):
-    """A module, or the test is skipped where it cannot be imported."""
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        pytest.skip(f"{name} cannot be imported: {error!r:.100}")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def narrow_rows():
     """Beside each row NAME of the table a thin variant, narrow_NAME."""
@@ -58,10 +49,10 @@ def narrow_rows():
 def add_row(patch, name, row):
     patch.setitem(resnet.TABLE, name, row)
     entry = entries.Entry(
-        functools.partial(resnet.build, row), 64, schemes=row.weights
+        functools.partial(resnet.build, row), 64, schemes=row.schemes
     )
     patch.setitem(entries.ENTRIES, name, entry)
-    if "keras" in row.weights:
+    if "keras" in row.schemes:
         network = functools.partial(make.keras_network, row)
         patch.setitem(published.APPLICATIONS, name, network)
 
@@ -94,16 +85,18 @@ def plain(narrow_rows):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Makes a row's network in PyTorch and a file of its random weights."""
-    networks = optional("tests.models.torch_networks")
-    safetensors = optional("safetensors.torch")
+    pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from tests.models import torch_networks as networks
 
     @functools.cache
     def create(name, classes=CLASSES):
         row = resnet.TABLE[name]
-        network = networks.Network(row, classes, "cadene" in row.weights)
+        network = networks.Network(row, classes, "cadene" in row.schemes)
         networks.randomise(network)
         path = tmp_path_factory.mktemp("torch") / f"{name}.safetensors"
-        safetensors.save_file(network.state_dict(), path)
+        save_file(network.state_dict(), path)
         return network, path
 
     return create
@@ -114,7 +107,7 @@ def checkpoint(tmp_path_factory):
     [
         name
         for name, row in resnet.TABLE.items()
-        if row.weights not in ((), ("keras",))
+        if row.schemes not in ((), ("keras",))
         and not any(row.attention)
         and not name.endswith("101")  # deeper, and narrow the same
     ],
@@ -515,7 +508,7 @@ def test_names_of_no_scheme(plain, tmp_path):
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".bin"])
 def test_forms_of_a_checkpoint(kind, suffix, checkpoint, tmp_path):
-    torch = optional("torch")
+    torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
     network, _ = checkpoint("narrow_resnet18")
@@ -552,7 +545,7 @@ class Code:
 
 
 def test_a_pickle_is_never_run(plain, tmp_path):
-    torch = optional("torch")
+    torch = pytest.importorskip("torch")
     torch.save({"state_dict": {}, "extra": Code()}, tmp_path / "a.pth")
     with pytest.raises(InputError, match="never unpickled.*a.pth$"):
         weights.load(plain, tmp_path / "a.pth")
@@ -561,7 +554,7 @@ def test_a_pickle_is_never_run(plain, tmp_path):
 
 @pytest.mark.parametrize("content", [3, [1, 2], {"epoch": 3}, {}])
 def test_a_checkpoint_without_tensors(plain, content, tmp_path):
-    optional("torch").save(content, tmp_path / "a.pth")
+    pytest.importorskip("torch").save(content, tmp_path / "a.pth")
     with pytest.raises(InputError, match="Received: .*a.pth"):
         weights.load(plain, tmp_path / "a.pth")
 
@@ -586,7 +579,7 @@ def test_damaged_files(plain, damage, suffix, ours, checkpoint, tmp_path):
         ".pth": make.FOLDER / "resnet18.safetensors",
     }[suffix]
     if suffix == ".pth":
-        torch = optional("torch")
+        torch = pytest.importorskip("torch")
         torch.save(
             checkpoint("narrow_resnet18")[0].state_dict(), tmp_path / "w"
         )
@@ -687,16 +680,19 @@ TIMM = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TIMM)
 def test_whole_networks_agree_with_timm(name, tmp_path, monkeypatch):
-    timm = optional("timm")
-    networks = optional("tests.models.torch_networks")
-    safetensors = optional("safetensors.torch")
+    timm = pytest.importorskip("timm")
+    pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from tests.models import torch_networks as networks
+
     row = dataclasses.replace(resnet.TABLE[name], dropout=0.0)
     add_row(monkeypatch, name, row)
-    options = {"drop_rate": 0.0} if row.weights == ("cadene",) else {}
+    options = {"drop_rate": 0.0} if row.schemes == ("cadene",) else {}
     network = timm.create_model(TIMM[name], num_classes=CLASSES, **options)
     networks.randomise(network)
     path = tmp_path / "theirs.safetensors"
-    safetensors.save_file(network.state_dict(), path)
+    save_file(network.state_dict(), path)
     worst = {}
     for size in SIZES:
         model = registry.create_model(name, CLASSES, size)
