@@ -1,10 +1,11 @@
 """From a dataset on disk to batches of pictures.
 
 The order and the randomness of training pictures are functions, not states:
-those of epoch e come in an order decided by (seed, e), and a picture is changed
-by numbers drawn from (seed, e, id). A run that goes on after step k therefore
-skips k batches of bytes, decodes none of them, and sees bit for bit what it
-would have seen, with maps in parallel and on any number of hosts.
+those of epoch e come in an order decided by (seed, e), see `order`, and a
+picture is changed by numbers drawn from (seed, e, id). A run that goes on after
+step k therefore skips k batches of bytes, decodes none of them, and sees bit
+for bit what it would have seen, with maps in parallel and on any number of
+hosts.
 
 Every host reads its own part of the files. Pictures leave as uint8: the model
 normalises them.
@@ -12,21 +13,14 @@ normalises them.
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from landmark_tf import InputError
 from landmark_tf.data import augment as augmentation
-from landmark_tf.data import randomness, tfrecords
+from landmark_tf.data import order, tfrecords
 
-_SHUFFLED = 4096  # JPEGs in the shuffle buffer, about 50 MB at 160 pixels
+FEATURES = {"image": tf.io.FixedLenFeature([], tf.string), **order.FEATURES}
+
 _ALIASED = 1.5  # times the image size: beyond, pictures shrink with care
-_FILES = 16  # read at a time
-_BLOCK = 64  # records parsed and draws made at once, which costs less
-_FEATURES = {
-    "image": tf.io.FixedLenFeature([], tf.string),
-    "label": tf.io.FixedLenFeature([], tf.int64),
-    "id": tf.io.FixedLenFeature([], tf.string),
-}
 
 
 def train_batches(
@@ -41,6 +35,7 @@ def train_batches(
     epochs: int,
     num_pipelines: int = 1,
     pipeline: int = 0,
+    repeats: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches over all epochs, without a gap between them.
 
@@ -55,6 +50,12 @@ def train_batches(
         epochs: passes over the split, those already done included.
         num_pipelines: hosts that read, each its own part.
         pipeline: which of them this is.
+        repeats: float [C], how often in expectation a picture of each class
+            comes in an epoch, each time with other changes: 3.4 is 3 times, and
+            in 4 epochs of 10 once more; 0.2 is once in every fifth epoch. An
+            epoch has as many steps as without: where the pictures are too many
+            some are left out, and where they are too few it goes round again;
+            so their mean over the pictures should be 1. None: each comes once.
 
     Returns:
         Batches of {"image": uint8 [B, S, S, 3], "label": int32 [B]}. An epoch
@@ -63,6 +64,8 @@ def train_batches(
 
     Raises:
         InputError: the split cannot fill one batch, or no such augmentation.
+        ValueError: repeats that are no number for each class, negative or all
+            0.
     """
     if augment not in augmentation.AUGMENTS:
         raise InputError(
@@ -70,21 +73,22 @@ def train_batches(
             f"Received: {augment!r}"
         )
     steps = steps_per_epoch(dataset, split, batch_size * num_pipelines)
-    files = _files(dataset, split, num_pipelines)[pipeline]
-    first_epoch, skipped = divmod(first_step, steps)
-
+    records = order.shuffled(
+        dataset,
+        split,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        first_step=first_step,
+        epochs=epochs,
+        num_pipelines=num_pipelines,
+        pipeline=pipeline,
+        repeats=repeats,
+    )
     antialias = dataset.stored_size > _ALIASED * image_size
 
-    def epoch_records(epoch: tf.Tensor) -> tf.data.Dataset:
-        key = _key(seed, epoch)
-        records = _shuffled_records(files, key).take(steps * batch_size)
-        # Paired without a function call for each, as a map would cost.
-        return tf.data.Dataset.zip(
-            records, tf.data.Dataset.from_tensors(key[0]).repeat()
-        )
-
     def draw(record: tf.Tensor, key: tf.Tensor) -> tuple:
-        examples = tf.io.parse_example(record, _FEATURES)
+        examples = tf.io.parse_example(record, FEATURES)
         return (
             examples["image"],
             tf.cast(examples["label"], tf.int32),
@@ -97,9 +101,10 @@ def train_batches(
         )
         return {"image": image, "label": label}
 
-    records = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_records)
-    drawn = records.skip(skipped * batch_size).batch(_BLOCK).map(draw).unbatch()
-    return _batches(drawn.map(picture, tf.data.AUTOTUNE), batch_size)
+    # Draws are made for many at once, which costs less.
+    drawn = records.batch(order.BLOCK).map(draw).unbatch()
+    pictures = drawn.map(picture, tf.data.AUTOTUNE)
+    return order.ready(pictures.batch(batch_size, drop_remainder=True))
 
 
 def evaluation_batches(
@@ -122,12 +127,9 @@ def evaluation_batches(
         no landmark), "row": int32 [B], the place in the split as it lies on
         disk, "weight": float32 [B], 1 or 0}.
     """
-    parts = _files(dataset, split, num_pipelines)
-    sizes = [int(sum(part["take"])) for part in parts]
-    full = -(-max(sizes) // batch_size) * batch_size
 
     def picture(row: tf.Tensor, record: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = tf.io.parse_single_example(record, _FEATURES)
+        example = tf.io.parse_single_example(record, FEATURES)
         return {
             "image": preprocess(example["image"], image_size),
             "label": tf.cast(example["label"], tf.int32),
@@ -141,16 +143,12 @@ def evaluation_batches(
         "row": np.int32(-1),
         "weight": np.float32(0),
     }
-    filling = tf.data.Dataset.from_tensors(nothing)
-    records = tf.data.Dataset.from_tensor_slices(parts[pipeline])
-    rows = records.flat_map(tfrecords.read_range).enumerate(
-        sum(sizes[:pipeline])
-    )
-    return _batches(
-        rows.map(picture, tf.data.AUTOTUNE).concatenate(
-            filling.repeat(full - sizes[pipeline])
-        ),
+    return order.in_order(
+        order.shares(dataset, split, num_pipelines),
+        pipeline,
         batch_size,
+        lambda rows: rows.map(picture, tf.data.AUTOTUNE),
+        nothing,
     )
 
 
@@ -193,57 +191,3 @@ def steps_per_epoch(
             f"Received: {batch_size}"
         )
     return pictures // batch_size
-
-
-def _files(
-    dataset: tfrecords.Dataset, split: str, num_pipelines: int
-) -> list[dict[str, np.ndarray]]:
-    """What each pipeline reads, see `tfrecords.file_ranges`."""
-    tfrecords.split_info(dataset, split)  # or TFDS would complain below
-    return [
-        tfrecords.file_ranges(dataset, part)
-        for part in tfds.even_splits(split, num_pipelines)
-    ]
-
-
-def _key(seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """int64 [2], a hash of (seed, epoch)."""
-    return tf.raw_ops.StatelessRandomUniformFullInt(
-        shape=[2], seed=tf.stack([seed, epoch]), dtype=tf.int64
-    )
-
-
-def _shuffled_records(
-    files: dict[str, np.ndarray], key: tf.Tensor
-) -> tf.data.Dataset:
-    """Records in an order decided by `key`: files, then a shuffle buffer."""
-    # This function's graph gets a seed of its own (any but 0), or the program's
-    # would enter the shuffle besides `key`.
-    tf.random.set_seed(1)
-    count = len(files["file"])
-    order = tf.argsort(randomness.uniform(key, count))
-    parts = {name: tf.gather(x, order) for name, x in files.items()}
-    return (
-        tf.data.Dataset.from_tensor_slices(parts)
-        .interleave(
-            tfrecords.read_range,
-            _FILES,
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .shuffle(_SHUFFLED, seed=key[1], reshuffle_each_iteration=False)
-    )
-
-
-def _batches(pictures: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    options = tf.data.Options()
-    options.deterministic = True
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.OFF  # `_files` has done it
-    )
-    # Pictures, not the operations within one, are spread over the cores.
-    options.threading.max_intra_op_parallelism = 1
-    return (
-        pictures.batch(batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
-        .with_options(options)
-    )

@@ -4,64 +4,20 @@ import io
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from landmark_tf import InputError
 from landmark_tf.data import pipeline, tfrecords
 from landmark_tf.files import quiet
+from tests.data.numbered import PICTURES, ROWS, jpeg, write, write_two_splits
 
 tf = quiet.import_tensorflow()
-
-PICTURES, SHARDS, ROWS = 104, 5, 23
-
-
-def jpeg(seed: int) -> bytes:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
-    size = tuple(rng.integers(18, 40, 2).tolist())
-    file = io.BytesIO()
-    Image.fromarray(pixels).resize(size, Image.BICUBIC).save(file, "JPEG")
-    return file.getvalue()
-
-
-def write(path, splits: dict[str, list]) -> tfrecords.Dataset:
-    """Writes (label, jpeg) as a dataset; the label tells the picture."""
-    reports, path = {}, path / "numbered"
-    path.mkdir()
-    for split, pictures in splits.items():
-        reports[split] = []
-        for shard, part in enumerate(np.array_split(range(len(pictures)), 5)):
-            name = tfrecords.shard_name("numbered", split, shard, SHARDS)
-            records = [
-                tfrecords.serialize(pictures[i][1], pictures[i][0], 0, f"{i:x}")
-                for i in part
-            ]
-            with tf.io.TFRecordWriter(str(path / name)) as writer:
-                for record in records:
-                    writer.write(record)
-            reports[split].append(
-                {"records": len(records), "bytes": sum(map(len, records))}
-            )
-    tfrecords.write_metadata(path, "numbered", reports)
-    labels = range(PICTURES)
-    table = pd.DataFrame({"label": labels, "landmark_id": labels, "images": 1})
-    table.to_csv(path / "classes.csv", index=False)
-    (path / tfrecords.SETTINGS).write_text("{}")
-    return tfrecords.open_dataset(path)
 
 
 @pytest.fixture(scope="module")
 def numbered(tmp_path_factory):
-    labels = [*range(1, ROWS), -1]
-    return write(
-        tmp_path_factory.mktemp("data"),
-        {
-            "train": [(i, jpeg(i)) for i in range(PICTURES)],
-            "validation": [(label, jpeg(label + 1)) for label in labels],
-        },
-    )
+    return write_two_splits(tmp_path_factory.mktemp("data"))
 
 
 def batches(numbered, **changes) -> list[dict[str, np.ndarray]]:
@@ -362,3 +318,151 @@ def test_pictures_stored_much_larger_shrink_as_in_evaluation(
         evaluated = pipeline.preprocess(tf.constant(jpeg(int(label))), 16)
         difference = np.abs(image - evaluated.numpy().astype(int)).max()
         assert (difference <= 1) == careful
+
+
+def pictures_of(found) -> dict[int, list[bytes]]:
+    """The pictures of each label, in their order."""
+    seen = {}
+    for batch in found:
+        for label, image in zip(batch["label"], batch["image"], strict=True):
+            seen.setdefault(int(label), []).append(image.tobytes())
+    return seen
+
+
+def test_repeats_of_1_change_nothing(numbered):
+    ones = np.ones(PICTURES)
+    assert_same(batches(numbered, repeats=ones), batches(numbered))
+
+
+def test_pictures_come_as_often_as_their_class_asks(tmp_path):
+    """Over 50 epochs of 240 pictures, of which none is left out.
+
+    Counts of an epoch are floor(r) + Bernoulli(frac(r)), so their sums have the
+    variances 192 * 0.25 * 0.75 = 36, 40 * 0.3 * 0.7 = 8.4 and 8 * 0.25 = 2. As
+    240 places are filled, the deviations of the others enter by a group's share
+    of them: below 46 for each, 4 * sqrt(50 * 46) = 192 in 50 epochs; and
+    2 + 46 * (20 / 240)^2 + the draw of what is cut, below 3, for the last.
+    """
+    tiny = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(tiny, "JPEG")
+    dataset = write(
+        tmp_path, {"train": [(i, tiny.getvalue()) for i in range(240)]}, 240
+    )
+    repeats = np.repeat([0.25, 4.3, 2.5], [192, 40, 8])
+    assert repeats.sum() == pytest.approx(240)
+    found = batches(
+        dataset, image_size=2, augment="none", epochs=50, repeats=repeats
+    )
+    assert len(found) == 50 * 24
+    epochs = np.reshape(labels_of(found), (50, 240))
+    counts = np.stack([np.bincount(x, minlength=240) for x in epochs])
+    groups = np.split(counts, [192, 232], axis=1)
+    for group, mean, bound in zip(
+        groups, (2400, 8600, 1000), (192, 192, 49), strict=True
+    ):
+        assert abs(group.sum() - mean) < bound
+    # A picture's count over the epochs is binomial, with variance 9.4: the
+    # choice is not the same in every epoch. 192 of them: 9.4 +- 4 * 0.96.
+    assert 5.5 < groups[0].sum(axis=0).var() < 13.3
+    # Few epochs take a second round, which is what could give a 6th copy.
+    assert np.mean(groups[1] == 4) > 0.6 and np.mean(groups[1] == 5) > 0.2
+    assert np.mean(groups[1] > 5) < 0.05
+
+
+def test_copies_are_changed_otherwise_and_the_first_as_if_alone(numbered):
+    alone = pictures_of(batches(numbered, epochs=1))
+    several = pictures_of(
+        batches(numbered, epochs=1, repeats=np.full(PICTURES, 2.0))
+    )
+    twice = {x: seen for x, seen in several.items() if len(seen) == 2}
+    assert len(twice) > 20
+    for label, seen in twice.items():
+        assert len(set(seen)) == 2
+        if label in alone:  # and not among the 4 that an epoch leaves out
+            assert alone[label][0] in seen
+
+
+def test_copies_are_spread(numbered):
+    labels = labels_of(
+        batches(numbered, epochs=1, repeats=np.full(PICTURES, 4.0))
+    )
+    assert np.mean(np.diff(labels) == 0) < 0.1
+
+
+def test_an_epoch_that_is_too_short_goes_round_again(numbered):
+    repeats = np.zeros(PICTURES)
+    repeats[[3, 50]] = 1.0
+    found = batches(numbered, epochs=2, repeats=repeats)
+    seen = pictures_of(found)
+    assert len(found) == 20 and seen.keys() == {3, 50}
+    assert [len(x) for x in seen.values()] == [100, 100]
+    assert min(len(set(x)) for x in seen.values()) == 100
+
+
+def test_repeats_do_not_depend_on_how_pictures_are_changed(tmp_path):
+    """Of those that are drawn, half are mirrored: 100 +- 4 * sqrt(50)."""
+    file = io.BytesIO()
+    image = Image.new("L", (16, 16))
+    image.paste(255, (8, 0, 16, 16))
+    image.convert("RGB").save(file, "JPEG")
+    dataset = write(
+        tmp_path, {"train": [(i, file.getvalue()) for i in range(200)]}, 200
+    )
+    (batch,) = batches(
+        dataset,
+        batch_size=200,
+        augment="flip",
+        epochs=1,
+        repeats=np.full(200, 0.3),
+    )
+    mirrored = batch["image"][:, 8, 2, 0] > 128
+    assert abs(mirrored.sum() - 100) < 28
+
+
+@pytest.mark.parametrize("mean", [0.3, 1.0, 2.0])
+def test_going_on_with_repeats_sees_what_it_would_have_seen(numbered, mean):
+    repeats = np.random.default_rng(0).exponential(mean, PICTURES)
+    expected = batches(numbered, repeats=repeats)
+    assert len(expected) == 20
+    for step in (1, 9, 10, 17):
+        found = batches(numbered, repeats=repeats, first_step=step)
+        assert_same(found, expected[step:])
+
+
+def test_pipelines_share_the_repeats(numbered):
+    repeats = np.random.default_rng(1).exponential(1.0, PICTURES)
+    repeats[:10] = 0
+
+    def part(i, **changes):
+        settings = dict(batch_size=13, num_pipelines=2, pipeline=i)
+        return batches(numbered, repeats=repeats, **(settings | changes))
+
+    parts = [part(i) for i in (0, 1)]
+    assert [len(x) for x in parts] == [8, 8]
+    labels = [set(labels_of(x)) for x in parts]
+    assert not labels[0] & labels[1] and min(labels[0] | labels[1]) >= 10
+    for i in (0, 1):
+        assert_same(part(i, first_step=5), parts[i][5:])
+
+
+def test_pictures_of_no_landmark_are_not_repeated(numbered):
+    found = batches(
+        numbered, split="validation", repeats=np.ones(PICTURES), epochs=10
+    )
+    labels = labels_of(found)
+    assert len(labels) == 200 and min(labels) == 1
+
+
+def test_an_epoch_without_a_picture_fails(numbered):
+    repeats = np.zeros(PICTURES)
+    repeats[0] = 1.0  # which is not in the split
+    with pytest.raises(tf.errors.FailedPreconditionError):
+        batches(numbered, split="train[90%:]", repeats=repeats)
+
+
+@pytest.mark.parametrize(
+    "repeats", [np.ones(3), np.zeros(104), np.full(104, -1), [np.nan] * 104]
+)
+def test_repeats_that_cannot_be(numbered, repeats):
+    with pytest.raises(ValueError, match="104 classes.*Received: "):
+        batches(numbered, repeats=repeats)
