@@ -10,3 +10,11 @@ class InputError(ValueError):
     ends with what was received. The command line prints it without a traceback
     and exits with code 1.
     """
+
+
+class Preempted(Exception):
+    """The work was asked to stop, has saved its state, and can go on.
+
+    The command line prints the message and exits with code 75 (EX_TEMPFAIL),
+    so that a scheduler can tell it from success and from failure.
+    """

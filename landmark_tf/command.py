@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import flags
 
-from landmark_tf import InputError, config
+from landmark_tf import InputError, Preempted, config
 
 
 def main(
@@ -54,6 +54,9 @@ def main(
         run(settings)
     except InputError as error:
         _stop(str(error))
+    except Preempted as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(75)
     except BrokenPipeError:  # the reader of our output has left: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

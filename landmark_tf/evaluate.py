@@ -30,8 +30,11 @@ class Config:
     )
     strategy: str = config.field(
         "auto",
-        choices=("auto", "one", "mirrored"),
-        help="devices; auto: all GPUs when there are several, else one device",
+        choices=("auto", "one", "mirrored", "multiworker", "tpu"),
+        help="devices, as of train",
+    )
+    tpu: str = config.field(
+        "", help="name of the TPU for --strategy=tpu; none: this machine's"
     )
 
 
@@ -51,22 +54,21 @@ def run(settings: Config) -> dict[str, float | int]:
     from landmark_tf.files import atomic
     from landmark_tf.training import evaluation, run_directory, strategy
 
-    devices = strategy.create(settings.strategy)
-    with devices.scope():
-        trained = run_directory.open_run(settings.run)
-    dataset = run_directory.open_data(trained, settings.data)
-    figures = evaluation.Evaluator(
-        dataset, settings.split, trained.model, devices, settings.batch_size
-    )()
-    print(describe(figures, settings.split))
-    atomic.write_text(
-        pathlib.Path(settings.run) / "metrics.json",
-        json.dumps(
-            {"split": settings.split, "data": str(dataset.path), **figures},
-            indent=2,
+    devices = strategy.create(settings.strategy, settings.tpu)
+    with strategy.explained(devices):
+        with devices.scope():
+            trained = run_directory.open_run(settings.run)
+        dataset = run_directory.open_data(trained, settings.data)
+        figures = evaluation.Evaluator(
+            dataset, settings.split, trained.model, devices, settings.batch_size
+        )()
+    if strategy.is_chief(devices):
+        print(describe(figures, settings.split))
+        content = {"split": settings.split, "data": str(dataset.path)}
+        atomic.write_text(
+            pathlib.Path(settings.run) / "metrics.json",
+            json.dumps({**content, **figures}, indent=2) + "\n",
         )
-        + "\n",
-    )
     return figures
 
 

@@ -1,6 +1,6 @@
 import dataclasses
 import json
-import pathlib
+import os
 import shutil
 import signal
 import subprocess
@@ -11,13 +11,16 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
-from landmark_tf import InputError, config, train
+from landmark_tf import InputError, command, config, train
 from landmark_tf.data import pipeline, tfrecords
+from landmark_tf.files import workspace
 from landmark_tf.models import registry
-from landmark_tf.training import losses
+from landmark_tf.training import checkpoints, losses
+from tests.training import cases
 
-ROOT = pathlib.Path(__file__).parents[1]
+STAGES = ("logits:1:0.01", "conv5_x+logits:2:0.001", "all:1:0.001")
 
 
 def settings_of(run):
@@ -202,6 +205,20 @@ def test_a_foreign_folder_is_left_alone(trained, tmp_path):
         ({"focal_gamma": -0.5}, "--focal_gamma .*Received: -0.5"),
         ({"focal_gamma": float("inf")}, "--focal_gamma .*Received: inf"),
         ({"label_smoothing": 1.0}, "--label_smoothing .*Received: 1.0"),
+        ({"accumulate": 0}, "--accumulate .*Received: 0"),
+        ({"accumulate": 3}, "multiple of .*--accumulate=3. Received: 8"),
+        ({"clip_norm": -1.0}, "--clip_norm .*Received: -1.0"),
+        ({"ema": 1.0}, "--ema .*Received: 1.0"),
+        ({"keep": 0}, "--keep .*Received: 0"),
+        ({"steps_per_call": 0}, "--steps_per_call .*Received: 0"),
+        ({"checkpoint_every": -1}, "--checkpoint_every .*Received: -1"),
+        ({"log_every": -1}, "--log_every .*Received: -1"),
+        ({"profile": (3, 2)}, "--profile .*Received: 3,2"),
+        ({"profile": (0, 2)}, "--profile .*Received: 0,2"),
+        ({"stages": ("logits",)}, "--stages .*Received: 'logits'"),
+        ({"stages": ("fc:1:0.1",)}, "--stages .*Received: 'fc'"),
+        ({"schedule": ("linear",)}, "linear"),
+        ({"jit": True, "deterministic": True}, "leave out .*Received: both"),
         ({"seed": -1}, "--seed .*Received: -1"),
         ({"validation_split": "validation[:0%]"}, "empty.*validation\\[:0%\\]"),
         ({"model": "resnet5"}, "nearest .*Received: 'resnet5'"),
@@ -236,34 +253,217 @@ def test_a_damaged_shard_is_one_line(trained, dataset, tmp_path):
         train.run(settings)
 
 
-def test_killed_and_started_again_it_equals_an_undisturbed_run(
-    trained, tmp_path
-):
-    """SIGKILL after the first checkpoint, then the same command."""
-    whole, _ = trained
-    settings = dataclasses.replace(settings_of(whole), run=str(tmp_path / "k"))
-    command = [
-        *(sys.executable, "-m", "landmark_tf.train"),
-        *config.to_flags(settings),
-    ]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+# As a process that can be killed: two epochs of five steps.
+RESUMABLE = {
+    "batch_size": 8,
+    "train_split": "train[:40]",
+    "epochs": 2,
+    "ema": 0.9,
+    "checkpoint_every": 2,
+    "deterministic": True,
+}
+
+
+def flags_of(trained, run, **changes):
+    settings = settings_of(trained[0])
+    return config.to_flags(
+        dataclasses.replace(
+            settings, **{**RESUMABLE, **changes, "run": str(run)}
+        )
     )
-    index = tmp_path / "k" / "checkpoints" / "checkpoint"
-    while not index.exists() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    output = process.communicate()[0].decode()
-    assert index.exists(), output
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    history = pd.read_csv(tmp_path / "k" / "history.csv")
-    assert history["epoch"].tolist() == [0, 1]
-    expected = pd.read_csv(whole / "history.csv")
-    for name in ("loss", "val_gap", "val_loss"):
-        np.testing.assert_allclose(history[name], expected[name], rtol=1e-3)
-    first = keras.saving.load_model(whole / "model.keras").get_weights()
-    second = keras.saving.load_model(tmp_path / "k/model.keras").get_weights()
-    for a, b in zip(first, second):
-        np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4)
+
+
+def finish(flags):
+    done = subprocess.run(
+        [sys.executable, "-m", "landmark_tf.train", *flags],
+        cwd=cases.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "error" not in done.stderr.lower() and "E0000" not in done.stderr
+    return done.stdout
+
+
+def wait_for_step(process, run, step):
+    """Returns when a state of that step or a later one is listed."""
+    while process.poll() is None:
+        if max(checkpoints.steps_saved(run), default=0) >= step:
+            return
+        time.sleep(0.01)
+    raise AssertionError(process.communicate()[0])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained, tmp_path_factory):
+    """The run directory of a training that nothing has disturbed."""
+    run = tmp_path_factory.mktemp("runs") / "undisturbed"
+    finish(flags_of(trained, run))
+    return run
+
+
+def assert_equal_to_the_bit(run, expected):
+    found, wanted = (
+        pd.read_csv(x / "history.csv").drop(columns="images_per_second")
+        for x in (run, expected)
+    )
+    assert found["epoch"].tolist() == wanted["epoch"].tolist()
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+    cases.assert_same(
+        *(
+            registry.load_model(x / "model.keras").get_weights()
+            for x in (run, expected)
+        )
+    )
+    assert (run / "metrics.json").read_bytes() == (
+        expected / "metrics.json"
+    ).read_bytes()
+    last = [checkpoints.steps_saved(x)[-1] for x in (run, expected)]
+    assert last[0] == last[1]
+    states = [
+        tf.train.load_checkpoint(str(x / "checkpoints" / f"step-{last[0]}"))
+        for x in (run, expected)
+    ]
+    shapes = states[0].get_variable_to_shape_map()
+    assert shapes == states[1].get_variable_to_shape_map()
+    for name in set(shapes) - {"_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter"}:
+        if not name.startswith("save_counter"):
+            a, b = (state.get_tensor(name) for state in states)
+            np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_asked_to_stop_and_killed_it_equals_an_undisturbed_run(
+    trained, undisturbed, tmp_path
+):
+    """SIGTERM and SIGKILL after a state, then the same command, to the bit."""
+    run = tmp_path / "run"
+    flags = flags_of(trained, run)
+    process = cases.start(flags)
+    wait_for_step(process, run, 2)
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate()
+    assert process.returncode == 75, out + errors
+    last = checkpoints.steps_saved(run)[-1]
+    assert errors.splitlines()[-1] == (
+        f"stopped as asked after step {last}; the same command goes on"
+    )
+    assert last < 10 and "Traceback" not in errors
+    process = cases.start(flags)
+    wait_for_step(process, run, last + 2)
+    out, _ = cases.kill(process)
+    assert f"goes on after step {last} of 10" in out
+    assert checkpoints.steps_saved(run)[-1] < 10
+    finish(flags)
+    assert_equal_to_the_bit(run, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"stages": STAGES},
+        {"deterministic": False},
+        {"accumulate": 2, "precision": "bfloat16", "optimizer": "adam"},
+    ],
+    ids=["plain", "stages", "not deterministic", "parts"],
+)
+def test_killed_again_and_again(trained, tmp_path, changes):
+    """At random moments, of which some come before there is any state."""
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    begun = time.perf_counter()
+    finish(flags_of(trained, whole, **changes))
+    longest = time.perf_counter() - begun
+    flags = flags_of(trained, run, **changes)
+    random = np.random.default_rng(0)
+    for _ in range(6):
+        process = cases.start(flags)
+        time.sleep(random.uniform(0.3, 0.8) * longest)
+        cases.kill(process)
+    finish(flags)
+    if changes.get("deterministic", True):
+        assert_equal_to_the_bit(run, whole)
+    history, expected = (pd.read_csv(x / "history.csv") for x in (run, whole))
+    assert history["epoch"].tolist() == expected["epoch"].tolist()
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=0.01)
+
+
+def test_without_determinism_the_history_is_whole(
+    trained, tmp_path, monkeypatch
+):
+    """Cut in the second epoch, in this process, where clocks are read."""
+    run = tmp_path / "run"
+    settings = config.parse(
+        train.Config, flags_of(trained, run, deterministic=False)
+    )
+    save = checkpoints.Checkpoints._save
+
+    def save_and_fail(self, step):
+        save(self, step)
+        if step == 8:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "_save", save_and_fail)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(settings)
+    assert pd.read_csv(run / "history.csv")["epoch"].tolist() == [0]
+    train.run(settings)
+    history = pd.read_csv(run / "history.csv")
+    assert history["epoch"].tolist() == [0, 1]
+    assert history["data_wait"].between(0, 1).all()
+
+
+def test_two_trainings_of_one_run_are_refused(trained, capsys):
+    run, _ = trained
+    held = workspace.lock(run / ".lock", InputError("nobody"))
+    before = (run / "history.csv").read_bytes()
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            command.main(
+                train.run,
+                train.Config,
+                config.to_flags(
+                    dataclasses.replace(settings_of(run), epochs=5)
+                ),
+            )
+    finally:
+        os.close(held)
+    assert stopped.value.code == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("error: another training writes to this run")
+    assert lines[-1].endswith(f"Received: {run}")
+    assert (run / "history.csv").read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_is_one_line(trained, tmp_path):
+    """With the step, and the state before it."""
+    run = tmp_path / "run"
+    settings = dataclasses.replace(
+        settings_of(trained[0]),
+        run=str(run),
+        learning_rate=1e30,
+        checkpoint_every=1,
+        train_split="train[:24]",
+    )
+    with pytest.raises(InputError) as caught:
+        train.run(settings)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "step 2; the last good state is of step 1." in message
+    assert message.endswith("Received: --learning_rate=1e+30")
+
+
+@pytest.mark.slow
+def test_a_second_process_of_one_run_is_refused(trained, tmp_path):
+    run = tmp_path / "run"
+    flags = flags_of(trained, run, epochs=50)
+    process = cases.start(flags)
+    wait_for_step(process, run, 2)
+    second = cases.start(flags)
+    _, errors = second.communicate()
+    assert process.poll() is None
+    cases.kill(process)
+    assert second.returncode == 1
+    assert "another training writes to this run directory" in errors
+    assert "Traceback" not in errors

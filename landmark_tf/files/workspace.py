@@ -131,7 +131,7 @@ def hold(
     work = out / WORK
     try:
         work.mkdir(parents=True, exist_ok=True)
-        lock = _lock(work)
+        held = lock(work / "lock", _busy(out))
     except OSError as error:
         raise InputError(
             f"{error.strerror}: choose a folder that can be written. "
@@ -147,24 +147,32 @@ def hold(
         yield out
         shutil.rmtree(work, ignore_errors=True)
     finally:
-        os.close(lock)
+        os.close(held)
 
 
-def _lock(work: Path) -> int:
-    path = work / "lock"
-    lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+def lock(path: Path, busy: InputError) -> int:
+    """Locks a file for this process, until its descriptor is closed.
+
+    Args:
+        path: the file; made where it is missing.
+        busy: raised when another process has locked it.
+
+    Returns:
+        The file descriptor.
+    """
+    held = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(lock)
-        raise _busy(work.parent) from error
+        os.close(held)
+        raise busy from error
     except OSError:  # a file system without locks
         print("note: no file locks here; start no second run", file=sys.stderr)
-    if not (path.exists() and os.path.samestat(os.fstat(lock), path.stat())):
-        os.close(lock)  # the other run deleted it after we had opened it
-        raise _busy(work.parent)
-    return lock
+    if not (path.exists() and os.path.samestat(os.fstat(held), path.stat())):
+        os.close(held)  # the other run deleted it after we had opened it
+        raise busy
+    return held
 
 
 def _busy(out: Path) -> InputError:

@@ -1,6 +1,8 @@
 """Every example of a split through a model exactly once, on any devices."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ from landmark_tf import InputError
 from landmark_tf.data import pipeline, tfrecords
 from landmark_tf.predictions import gap
 from landmark_tf.training import losses
-from landmark_tf.training.strategy import distribute
+from landmark_tf.training.strategy import distribute, gather
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Evaluator:
         strategy: the devices; the model was made in its scope.
         batch_size: pictures of one step over all devices; rounded up to a
             multiple of their number.
+        batches: called once on each host as `pipeline.evaluation_batches` is,
+            for what the model takes instead of pictures; None: pictures.
+
+    Attributes:
+        table: `id`, `label`, `landmark_id` of the split, in order on disk.
+        latest: the outcome of the last measurement; None before it.
 
     Raises:
         InputError: no picture of the split shows a landmark.
@@ -52,7 +60,9 @@ class Evaluator:
         model: keras.Model,
         strategy: tf.distribute.Strategy,
         batch_size: int,
+        batches: Callable[..., tf.data.Dataset] | None = None,
     ):
+        self.latest: Outcome | None = None
         self.table = tfrecords.read_table(dataset, split)
         self._label = self.table["label"].to_numpy()
         if not (self._label >= 0).any():
@@ -67,8 +77,12 @@ class Evaluator:
         self._batches = distribute(
             strategy,
             -(-batch_size // replicas) * replicas,
-            lambda **shard: pipeline.evaluation_batches(
-                dataset, split, image_size=model.input_shape[1], **shard
+            batches
+            or functools.partial(
+                pipeline.evaluation_batches,
+                dataset,
+                split,
+                image_size=model.input_shape[1],
             ),
         )
         self._step = tf.function(self._run_step)
@@ -78,8 +92,7 @@ class Evaluator:
         parts: dict[str, list[np.ndarray]] = {}
         for batch in self._batches:
             for key, value in self._step(batch).items():
-                local = self._strategy.experimental_local_results(value)
-                parts.setdefault(key, []).extend(x.numpy() for x in local)
+                parts.setdefault(key, []).append(gather(self._strategy, value))
         columns = {key: np.concatenate(part) for key, part in parts.items()}
         real = columns.pop("weight") > 0
         order = np.argsort(columns["row"][real])
@@ -93,8 +106,15 @@ class Evaluator:
         return Outcome(**columns)
 
     def __call__(self) -> dict[str, float | int]:
-        """The split's figures; see `metrics`."""
-        return metrics(self.outcome(), self._label, self._id_rank)
+        """The split's figures; see `metrics`.
+
+        Raises:
+            FloatingPointError: an answer is not a number.
+        """
+        self.latest = self.outcome()
+        if not np.isfinite(self.latest.confidence).all():
+            raise FloatingPointError("an answer of the model is not a number")
+        return metrics(self.latest, self._label, self._id_rank)
 
     def _run_step(self, batch: dict) -> dict:
         return self._strategy.run(self._replica_step, args=(batch,))

@@ -1,54 +1,71 @@
 """What a person sees of a training: the screen, history.csv, TensorBoard."""
 
 import csv
+import dataclasses
 import pathlib
 import sys
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from landmark_tf import config
 from landmark_tf.files import atomic
+from landmark_tf.training import evaluation, tensorboard
+from landmark_tf.training.settings import Config
 
 
 def callbacks(
-    run: pathlib.Path, pictures: np.ndarray, first_epoch: int
+    run: pathlib.Path,
+    settings: Config,
+    steps_per_epoch: int,
+    first_step: int,
+    pictures: np.ndarray | None = None,
+    evaluator: evaluation.Evaluator | None = None,
 ) -> list[keras.callbacks.Callback]:
     """The callbacks that show and write down what happens.
 
     Args:
         run: the run directory; gets `history.csv` and `logs/`.
-        pictures: uint8 [N, S, S, 3], augmented, to show in TensorBoard.
-        first_epoch: the epoch to go on from; later rows of an earlier attempt
-            are taken out of the history.
+        settings: of the training.
+        steps_per_epoch: to turn epochs into steps.
+        first_step: the step to go on from; rows of epochs that an earlier
+            attempt finished later are taken out of the history.
+        pictures: uint8 [N, S, S, 3], augmented, to show.
+        evaluator: what measures each epoch, if anything.
     """
-    history = run / "history.csv"
-    drop_epochs(history, first_epoch)
-    return [
+    history, logs = run / "history.csv", run / "logs"
+    drop_epochs(history, first_step // steps_per_epoch)
+    shown = [
         keras.callbacks.ProgbarLogger(),
         keras.callbacks.CSVLogger(str(history), append=True),
-        keras.callbacks.TensorBoard(str(run / "logs"), write_graph=False),
-        Pictures(run / "logs" / "train", pictures),
+        keras.callbacks.TensorBoard(str(logs), write_graph=False),
+        tensorboard.Beginning(
+            logs,
+            {
+                item.name: config.to_text(getattr(settings, item.name))
+                for item in dataclasses.fields(settings)
+            },
+            pictures,
+        ),
     ]
+    if settings.log_every:
+        shown.append(
+            tensorboard.Steps(
+                logs / "train", steps_per_epoch, settings.log_every
+            )
+        )
+    if evaluator is not None:
+        shown.append(tensorboard.Confidences(logs / "validation", evaluator))
+    if settings.profile:
+        shown.append(
+            tensorboard.Profile(logs, steps_per_epoch, *settings.profile)
+        )
+    return shown
 
 
 def verbosity() -> int:
     """Keras' `verbose`: a moving bar on a terminal, else a line an epoch."""
     return 1 if sys.stdout.isatty() else 2
-
-
-class Pictures(keras.callbacks.Callback):
-    """Shows one augmented batch in TensorBoard, as the model gets it."""
-
-    def __init__(self, logs: pathlib.Path, batch: np.ndarray):
-        super().__init__()
-        self._logs, self._batch = logs, batch
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        writer = tf.summary.create_file_writer(str(self._logs))
-        with writer.as_default():
-            tf.summary.image("augmented", self._batch, step=0, max_outputs=16)
-        writer.close()
 
 
 def drop_epochs(history: pathlib.Path, first: int) -> None:

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 from landmark_tf.models import entries, folding, registry, resnet
-from landmark_tf.training import batch_norm, loop, optimizers, strategy
+from landmark_tf.training import batch_norm, optimizers, step, strategy
 from tests.models import cases
 
 SIZE, CLASSES, BATCH = 64, 5, 4
@@ -55,7 +55,7 @@ def _train_one_step(model_name, full, devices, precision, synchronize):
             optimizer = optimizers.SGD(0.01, momentum=0.9, l2=1e-4)
     finally:
         keras.config.set_dtype_policy("float32")
-    trainer = loop.Trainer(model, optimizer, devices, BATCH)
+    trainer = step.Trainer(model, optimizer, devices, BATCH)
     batch = {
         "image": cases.pictures(BATCH, model.input_shape[1]),
         "label": np.arange(BATCH, dtype="int32") % CLASSES,

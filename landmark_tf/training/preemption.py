@@ -1,0 +1,25 @@
+"""A training that is asked to stop, as clouds do before they take a machine."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Callable[[], bool]]:
+    """While it lasts, SIGTERM does not end the process, but is taken note of.
+
+    Yields:
+        Says whether the signal has come. (Outside the main thread, as in some
+        notebooks, signals cannot be caught: it says False.)
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
