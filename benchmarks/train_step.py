@@ -148,7 +148,7 @@ def _ours(name: str) -> dict[str, Callable[[], object]]:
     tf.config.threading.set_intra_op_parallelism_threads(2)
     from landmark_tf.models import folding, registry
     from landmark_tf.predictions import serving
-    from landmark_tf.training import batch_norm, loop, optimizers, strategy
+    from landmark_tf.training import batch_norm, optimizers, step, strategy
 
     device = strategy.create("one")
     with device.scope():
@@ -156,7 +156,7 @@ def _ours(name: str) -> dict[str, Callable[[], object]]:
         folded = folding.fold_batch_norm(model)
         batch_norm.prepare(model, replicas=1)
         optimizer = optimizers.SGD(0.01, momentum=0.9, l2=1e-4)
-    trainer = loop.Trainer(model, optimizer, device, BATCH)
+    trainer = step.Trainer(model, optimizer, device, BATCH)
     recogniser = serving.Recogniser(folded, np.arange(CLASSES))
     images, labels = _batch()
     batch = tf.data.Dataset.from_tensor_slices(
