@@ -34,7 +34,7 @@ class Config:
         help="devices, as of train",
     )
     tpu: str = config.field(
-        "", help="name of the TPU for --strategy=tpu; none: this machine's"
+        "", help="name of the TPU for --strategy=tpu; empty: this machine's"
     )
 
 
@@ -52,17 +52,17 @@ def run(settings: Config) -> dict[str, float | int]:
 
     quiet.import_tensorflow()
     from landmark_tf.files import atomic
-    from landmark_tf.training import evaluation, run_directory, strategy
+    from landmark_tf.training import evaluation, hosts, run_directory, strategy
 
     devices = strategy.create(settings.strategy, settings.tpu)
-    with strategy.explained(devices):
+    with hosts.explained(devices):
         with devices.scope():
             trained = run_directory.open_run(settings.run)
         dataset = run_directory.open_data(trained, settings.data)
         figures = evaluation.Evaluator(
             dataset, settings.split, trained.model, devices, settings.batch_size
         )()
-    if strategy.is_chief(devices):
+    if hosts.is_chief(devices):
         print(describe(figures, settings.split))
         content = {"split": settings.split, "data": str(dataset.path)}
         atomic.write_text(

@@ -16,7 +16,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from landmark_tf import InputError, command
+from landmark_tf import InputError, command, config
 from landmark_tf.training import settings as training_settings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def run(settings: Config) -> dict[str, float]:
     import keras
 
     from landmark_tf.data import tfrecords
-    from landmark_tf.training import preemption, session, strategy
+    from landmark_tf.training import hosts, preemption, session, strategy
 
     # Before all else: several hosts must be joined while nothing has run yet.
     devices = strategy.create(settings.strategy, settings.tpu)
@@ -55,17 +55,17 @@ def run(settings: Config) -> dict[str, float]:
         generator = tf.random.Generator.from_seed(settings.seed)
         tf.random.set_global_generator(generator)
         tf.config.experimental.enable_op_determinism()
-    with preemption.watched() as asked, strategy.explained(devices):
+    with preemption.watched() as asked, hosts.explained(devices):
         training = session.Session(settings, dataset, devices, asked)
         training.load_weights()
-        chief = strategy.is_chief(devices)
+        chief = hosts.is_chief(devices)
         with _begun(training) if chief else contextlib.nullcontext():
             first_step = training.restore()
             if chief:
                 _announce(training, first_step)
             with tfrecords.reading(dataset), _explained(training):
                 training.fit()
-        strategy.wait_for_all(devices)
+        hosts.wait_for_all(devices)
     return _finish(settings, chief)
 
 
@@ -97,6 +97,7 @@ def _begun(training: "session.Session") -> Iterator[None]:
     )
     held = workspace.lock(training.run / ".lock", busy)
     try:
+        run_directory.record(training.run, training.settings)
         yield
     finally:
         os.close(held)
@@ -111,26 +112,29 @@ def _explained(training: "session.Session") -> Iterator[None]:
         yield
     except loop.DivergedError as error:
         steps = checkpoints.steps_saved(training.run)
+        flag = "stages" if training.in_stages else "learning_rate"
         good = f"of step {steps[-1]}" if steps else "none"
         raise InputError(
             f"{error}; the last good state is {good}. Train with a lower "
-            "--learning_rate into another --run. "
-            f"Received: --learning_rate={training.settings.learning_rate}"
+            f"learning rate into another --run. Received: --{flag}="
+            f"{config.to_text(getattr(training.settings, flag))}"
         ) from error
 
 
 def _announce(training: "session.Session", first_step: int) -> None:
+    from landmark_tf.training import strategy
+
     settings, devices = training.settings, training.devices
-    kind = type(devices).__name__.removesuffix("V1").removesuffix("Strategy")
     print(
         f"{settings.model}, {training.parameters:,} parameters, "
         f"{training.model.input_shape[1]} px, {settings.precision}, "
-        f"{kind} on {devices.num_replicas_in_sync} device(s), batch "
-        f"{settings.batch_size}, {training.epochs} epochs of "
+        f"{strategy.name_of(devices)} on {devices.num_replicas_in_sync} "
+        f"device(s), batch {settings.batch_size}, {training.epochs} epochs of "
         f"{training.steps_per_epoch} steps, logs in {settings.run}/logs"
     )
     if first_step >= training.steps:
-        print(f"all {training.steps} steps are done; more --epochs would go on")
+        more = "" if training.in_stages else "; more --epochs would go on"
+        print(f"all {training.steps} steps are done{more}")
     elif first_step:
         print(f"goes on after step {first_step} of {training.steps}")
 

@@ -223,6 +223,11 @@ def test_a_foreign_folder_is_left_alone(trained, tmp_path):
         ({"validation_split": "validation[:0%]"}, "empty.*validation\\[:0%\\]"),
         ({"model": "resnet5"}, "nearest .*Received: 'resnet5'"),
         ({"batch_size": 10_000}, "10000"),
+        (
+            {"schedule": ("step:0.5:0.01",)},
+            "EPOCHS of a step decay must be at least a step",
+        ),
+        ({"jit": True, "strategy": "mirrored"}, "one device.*: 2 devices"),
         ({"train_split": "training"}, "training"),
         ({"validation_split": "valid"}, "valid"),
     ],

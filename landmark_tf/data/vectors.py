@@ -142,7 +142,9 @@ def train_batches(
         return vector_files.parse(records, dimension)
 
     batches = records.batch(batch_size, drop_remainder=True)
-    return order.ready(batches.map(examples, tf.data.AUTOTUNE))
+    # In parallel it is no faster, and TensorFlow complains of such a map where
+    # its operations are deterministic.
+    return order.ready(batches.map(examples))
 
 
 def evaluation_batches(

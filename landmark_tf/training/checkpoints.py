@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from landmark_tf import InputError, Preempted
 from landmark_tf.files import atomic
-from landmark_tf.training import strategy
+from landmark_tf.training import hosts
+from landmark_tf.training.loop import DivergedError
 from landmark_tf.training.step import Trainer
 
 # What TensorFlow raises for damaged, cut off, missing and other files.
@@ -63,7 +64,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._steps_per_epoch, self._every = steps_per_epoch, every
         self._stop = stop
         self._whole_model, self._trainer = model, trainer
-        self._chief = strategy.is_chief(trainer.strategy)
+        self._chief = hosts.is_chief(trainer.strategy)
         self._epoch = 0
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._best = tf.Variable(float("-inf"), trainable=False)
@@ -74,6 +75,8 @@ class Checkpoints(keras.callbacks.Callback):
             "figures": [x.value for x in figures],
             "scale": trainer.scale,
             "average": trainer.average,
+            # Dropout's generators, which Keras' model does not track for it.
+            "seeds": _seeds(model),
             "step": self._step,
             "best": self._best,
         }
@@ -103,6 +106,8 @@ class Checkpoints(keras.callbacks.Callback):
             status = self._state.restore(path)
             status.assert_existing_objects_matched()
             return True
+        except hosts.LOST:
+            raise
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())[:200]
             if self._chief:
@@ -114,10 +119,6 @@ class Checkpoints(keras.callbacks.Callback):
         self._step.assign(earlier._step)
         self._best.assign(earlier._best)
 
-    def newest(self) -> str:
-        """The path of the newest state; empty: there is none yet."""
-        return self._manager.latest_checkpoint or ""
-
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
 
@@ -126,12 +127,15 @@ class Checkpoints(keras.callbacks.Callback):
 
         Raises:
             Preempted: the training was asked to stop.
+            DivergedError: a weight is not finite any more; nothing is saved.
         """
         step = self._epoch * self._steps_per_epoch + batch + 1
-        stop = strategy.any_host(self._trainer.strategy, self._stop())
+        stop = hosts.any_host(self._trainer.strategy, self._stop())
         due = self._every and step // self._every > self.step // self._every
         whole = batch + 1 == self._steps_per_epoch
         if (stop or due) and not whole:  # else at the end of the epoch
+            if not self._trainer.is_finite():
+                raise DivergedError(f"a weight is not finite after step {step}")
             self._save(step)
         if stop and not whole:
             raise self._preempted()
@@ -149,7 +153,7 @@ class Checkpoints(keras.callbacks.Callback):
             with self._trainer.best_weights():
                 self._save_model(model_file)
         self._save((epoch + 1) * self._steps_per_epoch)
-        if strategy.any_host(self._trainer.strategy, self._stop()):
+        if hosts.any_host(self._trainer.strategy, self._stop()):
             raise self._preempted()
 
     def _save_model(self, path: pathlib.Path) -> None:
@@ -172,6 +176,11 @@ class Checkpoints(keras.callbacks.Callback):
         return Preempted(
             f"stopped as asked after step {self.step}; the same command goes on"
         )
+
+
+def _seeds(model: keras.Model) -> list[tf.Variable]:
+    weights = {id(weight) for weight in model.weights}
+    return [v.value for v in model.variables if id(v) not in weights]
 
 
 def restore_newest(

@@ -12,7 +12,8 @@ from landmark_tf import InputError
 from landmark_tf.data import pipeline, tfrecords
 from landmark_tf.predictions import gap
 from landmark_tf.training import losses
-from landmark_tf.training.strategy import distribute, gather
+from landmark_tf.training.hosts import gather
+from landmark_tf.training.strategy import distribute
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from landmark_tf.data import pipeline, tfrecords, vectors
-from landmark_tf.training import evaluation, imbalance, stages, strategy
+from landmark_tf.training import evaluation, hosts, imbalance, stages, strategy
 from landmark_tf.training.settings import Config
 
 
@@ -126,7 +126,7 @@ class Inputs:
         """Makes the vectors that are still missing, every host its part."""
         settings = self._settings
         backbone = stages.split(self._model)[0]
-        hosts, host = strategy.hosts(self._devices)
+        count, host = hosts.place(self._devices)
         for split in (settings.train_split, settings.validation_split):
             if split:
                 vectors.write(
@@ -135,12 +135,12 @@ class Inputs:
                     self._vectors(),
                     functools.partial(backbone, training=False),
                     fingerprint=self._fingerprint(backbone),
-                    batch_size=settings.batch_size,
+                    batch_size=settings.batch_size // settings.accumulate,
                     image_size=self._model.input_shape[1],
-                    num_pipelines=hosts,
+                    num_pipelines=count,
                     pipeline=host,
                 )
-        strategy.wait_for_all(self._devices)
+        hosts.wait_for_all(self._devices)
 
     def _fingerprint(self, backbone: keras.Model) -> str:
         """A hash of what decides the vectors."""
@@ -172,7 +172,7 @@ class Inputs:
             self._settings.validation_split,
             learner,
             self._devices,
-            self._settings.batch_size,
+            self._settings.batch_size // self._settings.accumulate,
             batches,
         )
 

@@ -80,8 +80,9 @@ def _train_epoch(
 ) -> dict[str, float]:
     """Returns the logs of the epoch.
 
-    `loss` and `accuracy` are means since its beginning; `images_per_second` and
-    `data_wait` (the share of the time without data) are of this process.
+    `loss` and `accuracy` are means since its beginning; `images_per_second` (of
+    all hosts) and `data_wait` (the share of the time without data) since this
+    process began with it.
     """
     if not steps.start:
         trainer.reset_metrics()
@@ -100,8 +101,7 @@ def _train_epoch(
         seconds = time.perf_counter() - begun
         images = (step + count - steps.start) * trainer.batch_size
         logs["images_per_second"] = images / seconds
-        if trainer.timed:
-            logs["data_wait"] = waited / seconds
+        logs["data_wait"] = waited / seconds if trainer.timed else math.nan
         logs["learning_rate"] = trainer.learning_rate()
         callbacks.on_train_batch_end(step + count - 1, logs)
     return logs

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _FLAGS = "flags.txt"
 _OF_DATASET = ("classes.csv", tfrecords.SETTINGS)
+# What may be there before the first state.
+_BEGUN = {_FLAGS, *_OF_DATASET, ".lock", "checkpoints", "logs", "vectors"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,8 @@ def create(
         InputError: `path` holds something else, or a run of other settings or
             other data.
     """
-    if (path / _FLAGS).exists():
+    begun = (path / "checkpoints" / "checkpoint", path / "model.keras")
+    if (path / _FLAGS).exists() and any(file.exists() for file in begun):
         _compare_settings(path, settings, free)
         for name in _OF_DATASET:
             theirs = (dataset.path / name).read_bytes()
@@ -75,7 +78,7 @@ def create(
                     "the same dataset or another --run. "
                     f"Received: {dataset.path}"
                 )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif path.exists() and not _is_fresh(path):
         raise InputError(
             f"--run must be a new folder or one of an earlier training. "
             f"Received: {path}"
@@ -84,6 +87,15 @@ def create(
         path.mkdir(parents=True, exist_ok=True)
         for name in _OF_DATASET:
             shutil.copyfile(dataset.path / name, path / name)
+
+
+def _is_fresh(path: pathlib.Path) -> bool:
+    """Whether nothing but a training that came to no state was there."""
+    return path.is_dir() and {x.name for x in path.iterdir()} <= _BEGUN
+
+
+def record(path: pathlib.Path, settings: Any) -> None:
+    """Writes the settings of a training that is held by this process."""
     atomic.write_text(
         path / _FLAGS, "\n".join(config.to_flags(settings)) + "\n"
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from landmark_tf import InputError
 from landmark_tf.data import tfrecords
 from landmark_tf.models import registry, weights
 from landmark_tf.training import (
@@ -15,6 +16,7 @@ from landmark_tf.training import (
     batch_norm,
     checkpoints,
     evaluation,
+    hosts,
     imbalance,
     inputs,
     loop,
@@ -23,7 +25,6 @@ from landmark_tf.training import (
     schedules,
     stages,
     step,
-    strategy,
     watching,
 )
 from landmark_tf.training.settings import Config
@@ -72,13 +73,25 @@ class Session:
         self.epochs = sum(stage.epochs for stage in self.stages)
         self.model = _make_model(settings, dataset.num_classes, devices)
         self.parameters = self.model.count_params()
-        for stage in self.stages:  # a wrong name now, not after the first stage
-            stages.trainable_layers(self.model, stage.layers)
+        if settings.jit and devices.num_replicas_in_sync > 1:
+            raise InputError(
+                "--jit is for one device: leave it out, or take "
+                "--strategy=one. "
+                f"Received: {devices.num_replicas_in_sync} devices"
+            )
         self._inputs = inputs.Inputs(settings, dataset, devices, self.model)
         self.steps_per_epoch = self._inputs.steps_per_epoch
+        for stage in self.stages:  # what is wrong, now and not in its turn
+            stages.trainable_layers(self.model, stage.layers)
+            self._rate(stage)
         self._loss = _make_loss(settings, self._inputs)
         self._stop = stop
         self._part: _Part | None = None
+
+    @property
+    def in_stages(self) -> bool:
+        """Whether `--stages` says how long and how fast, not `--epochs`."""
+        return self.settings.stages not in ((), (stages.NONE,))
 
     @property
     def steps(self) -> int:
@@ -97,14 +110,21 @@ class Session:
                 weights.load(self.model, source)
 
     def restore(self) -> int:
-        """Loads the newest state that can be read; returns its step, or 0."""
+        """Loads the newest state that can be read; returns its step, or 0.
+
+        Raises:
+            InputError: there are states, and none can be read, or another host
+                has found another one.
+        """
 
         def saver_of(done: int) -> checkpoints.Checkpoints:
             self._part = self._make_part(self._index_of(done))
             return self._part.saver
 
         saver = checkpoints.restore_newest(self.run, saver_of)
-        return saver.step if saver else 0
+        done = saver.step if saver else 0
+        hosts.check_same_step(self.devices, done)
+        return done
 
     def fit(self) -> None:
         """Trains from the restored state to the end.
@@ -151,19 +171,21 @@ class Session:
         end_epoch = sum(x.epochs for x in self.stages[: index + 1])
         return _Part(index, stage, end_epoch, trainer, saver)
 
+    def _rate(self, stage: stages.Stage) -> schedules.Schedule:
+        return schedules.Schedule(
+            stage.learning_rate,
+            self.settings.schedule,
+            self.steps_per_epoch,
+            stage.epochs,
+        )
+
     def _make_trainer(
         self, stage: stages.Stage, learner: keras.Model
     ) -> step.Trainer:
         settings = self.settings
-        rate = schedules.Schedule(
-            stage.learning_rate,
-            settings.schedule,
-            self.steps_per_epoch,
-            stage.epochs,
-        )
         optimizer = optimizers.create(
             settings.optimizer,
-            rate,
+            self._rate(stage),
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
@@ -181,12 +203,12 @@ class Session:
             average=average,
             float16=settings.precision == "float16",
             jit=settings.jit,
-            timed=not settings.deterministic,
+            timed=step.clocks_are_allowed(),
         )
 
     def _fit_part(self, part: _Part) -> None:
         """Trains one stage from its saver's step on."""
-        chief, learner = strategy.is_chief(self.devices), part.trainer.model
+        chief, learner = hosts.is_chief(self.devices), part.trainer.model
         if len(self.stages) > 1 and chief:
             print(
                 f"stage {part.index + 1} of {len(self.stages)}: "

@@ -97,7 +97,7 @@ class Config:
     )
     validation_split: str = config.field(
         "validation",
-        help="what to choose the best model by; none: the newest is the best",
+        help="what to choose the best model by; empty: the newest is the best",
     )
     strategy: str = config.field(
         "auto",
@@ -106,7 +106,7 @@ class Config:
         "are several, else one device",
     )
     tpu: str = config.field(
-        "", help="name of the TPU for --strategy=tpu; none: this machine's"
+        "", help="name of the TPU for --strategy=tpu; empty: this machine's"
     )
     precision: str = config.field(
         "float32",

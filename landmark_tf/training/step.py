@@ -34,8 +34,7 @@ class Trainer:
         average: is told of every update; None: no weight averaging.
         float16: scales the loss, so that small gradients do not vanish.
         jit: compiles the step by XLA, on one device.
-        timed: measures how long data was waited for; clocks are not allowed
-            where TensorFlow's operations are deterministic.
+        timed: measures how long data was waited for.
     """
 
     def __init__(
@@ -218,3 +217,15 @@ def _local_zeros(variable: keras.Variable) -> tf.Variable:
         synchronization=tf.VariableSynchronization.ON_READ,
         aggregation=tf.VariableAggregation.SUM,
     )
+
+
+def clocks_are_allowed() -> bool:
+    """Whether graphs may ask the time: not where operations are deterministic.
+
+    That holds for the rest of a process once it was chosen.
+    """
+    try:
+        tf.timestamp()
+        return True
+    except tf.errors.FailedPreconditionError:
+        return False

@@ -1,24 +1,34 @@
 """Which devices compute, as a tf.distribute strategy."""
 
-import contextlib
 import functools
 import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 from landmark_tf import InputError
+from landmark_tf.training import hosts
 
 NAMES = ("auto", "one", "mirrored", "multiworker", "tpu")
 
 _PATIENCE = 10  # seconds to wait for an answer of a TPU
 
 
-@functools.cache
+def name_of(strategy: tf.distribute.Strategy) -> str:
+    """Its word in `NAMES`."""
+    for kind, name in (
+        (tf.distribute.MultiWorkerMirroredStrategy, "multiworker"),
+        (tf.distribute.MirroredStrategy, "mirrored"),
+        (tf.distribute.TPUStrategy, "tpu"),
+    ):
+        if isinstance(strategy, kind):
+            return name
+    return "one"
+
+
 def create(name: str = "auto", tpu: str = "") -> tf.distribute.Strategy:
     """Chooses the devices; the same object each time.
 
@@ -49,8 +59,18 @@ def create(name: str = "auto", tpu: str = "") -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices("GPU")
     devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        return tf.distribute.MirroredStrategy(devices)
-    return tf.distribute.OneDeviceStrategy(devices[0])
+        return _mirrored(tuple(devices))
+    return _one(devices[0])
+
+
+@functools.cache
+def _one(device: str) -> tf.distribute.Strategy:
+    return tf.distribute.OneDeviceStrategy(device)
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _addresses() -> list[str]:
@@ -81,6 +101,7 @@ def _addresses() -> list[str]:
     return addresses
 
 
+@functools.cache
 def _multiworker() -> tf.distribute.Strategy:
     addresses = _addresses()
     if not addresses:
@@ -89,7 +110,7 @@ def _multiworker() -> tf.distribute.Strategy:
             "docs/distributed.md shows it. Received: none"
         )
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    if _place(resolver) == (len(addresses), 0) and len(addresses) > 1:
+    if hosts.place_of(resolver) == (len(addresses), 0) and len(addresses) > 1:
         print(f"waiting for {', '.join(addresses[1:])}", file=sys.stderr)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
@@ -101,6 +122,7 @@ def _multiworker() -> tf.distribute.Strategy:
         ) from error
 
 
+@functools.cache
 def _tpu(tpu: str) -> tf.distribute.Strategy:
     name = tpu or os.environ.get("TPU_NAME") or "local"
     before = socket.getdefaulttimeout()
@@ -127,106 +149,6 @@ def _tpu(tpu: str) -> tf.distribute.Strategy:
 
 def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:120]
-
-
-@contextlib.contextmanager
-def explained(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Turns the loss of another host into one line.
-
-    Raises:
-        InputError: another host does not answer any more.
-    """
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if not _on_several_hosts(strategy) or not isinstance(error, _LOST):
-            raise
-        raise InputError(
-            "another host of the training was lost or has stopped; start the "
-            "same command again on all of them. "
-            f"Received: no answer from one of {', '.join(_addresses())}"
-        ) from error
-
-
-_LOST = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-)
-
-
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the files and speaks."""
-    return hosts(strategy)[1] == 0
-
-
-def hosts(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """How many processes like this one there are, and which of them it is."""
-    if not _on_several_hosts(strategy):
-        return 1, 0
-    return _place(strategy.cluster_resolver)
-
-
-def _place(
-    resolver: tf.distribute.cluster_resolver.ClusterResolver,
-) -> tuple[int, int]:
-    spec = resolver.cluster_spec()
-    chiefs = spec.num_tasks("chief") if "chief" in spec.jobs else 0
-    workers = spec.num_tasks("worker") if "worker" in spec.jobs else 0
-    before = chiefs if resolver.task_type == "worker" else 0
-    return chiefs + workers, before + resolver.task_id
-
-
-def _on_several_hosts(strategy: tf.distribute.Strategy) -> bool:
-    """Whether there is a process like this one on every host."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-
-
-def gather(
-    strategy: tf.distribute.Strategy, value: tf.distribute.DistributedValues
-) -> np.ndarray:
-    """What all replicas of all hosts have computed, one behind the other.
-
-    Args:
-        strategy: the devices.
-        value: a tensor of each replica, [n, ...], of equal shapes.
-    """
-    if _on_several_hosts(strategy):
-        kind = strategy.experimental_local_results(value)[0].dtype
-        return _gatherer(strategy)(value).numpy().astype(kind.as_numpy_dtype)
-    parts = strategy.experimental_local_results(value)
-    return np.concatenate([part.numpy() for part in parts])
-
-
-@functools.cache
-def _gatherer(strategy: tf.distribute.Strategy) -> Callable:
-    """Compiled once: `gather` alone makes a new graph at each call."""
-
-    @tf.function
-    def gathered(value: tf.distribute.DistributedValues) -> tf.Tensor:
-        if value.dtype == tf.bool:  # which hosts cannot send
-            value = strategy.run(tf.cast, args=(value, tf.int32))
-        return strategy.gather(value, axis=0)
-
-    return gathered
-
-
-def any_host(strategy: tf.distribute.Strategy, here: bool) -> bool:
-    """Whether something is so on at least one host; all must ask at a time."""
-    if not _on_several_hosts(strategy):
-        return here
-    said = _sum(strategy, tf.constant(int(here)))
-    return int(said) > 0
-
-
-def wait_for_all(strategy: tf.distribute.Strategy) -> None:
-    """Returns when every host has come here."""
-    any_host(strategy, False)
-
-
-def _sum(strategy: tf.distribute.Strategy, value: tf.Tensor) -> tf.Tensor:
-    return strategy.reduce("SUM", strategy.run(lambda: value), axis=None)
 
 
 def share(

@@ -116,16 +116,22 @@ class Profile(keras.callbacks.Callback):
     Args:
         logs: the folder of all logs of the run.
         steps_per_epoch: to turn epochs into steps.
+        steps_per_call: of which only whole ones can be profiled.
         first: step to begin with, from 1 on.
         last: step to end with.
     """
 
     def __init__(
-        self, logs: pathlib.Path, steps_per_epoch: int, first: int, last: int
+        self,
+        logs: pathlib.Path,
+        steps_per_epoch: int,
+        steps_per_call: int,
+        first: int,
+        last: int,
     ):
         super().__init__()
         self._logs, self._steps_per_epoch = logs, steps_per_epoch
-        self._first, self._last = first, last
+        self._first, self._last = first - steps_per_call + 1, last
         self._before = 0
         self._running = False
 

@@ -58,7 +58,12 @@ def callbacks(
         shown.append(tensorboard.Confidences(logs / "validation", evaluator))
     if settings.profile:
         shown.append(
-            tensorboard.Profile(logs, steps_per_epoch, *settings.profile)
+            tensorboard.Profile(
+                logs,
+                steps_per_epoch,
+                settings.steps_per_call,
+                *settings.profile,
+            )
         )
     return shown
 

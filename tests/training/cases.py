@@ -28,7 +28,7 @@ STEPS = 5  # of an epoch
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def tiny_model(normalised=True):
+def tiny_model(normalised=True, dropout=0.0):
     """One convolution, with batch norm or without, and the classifier."""
     keras.utils.set_random_seed(1)
     inputs = keras.Input((SIZE, SIZE, 3), dtype="uint8")
@@ -36,7 +36,9 @@ def tiny_model(normalised=True):
     convolution = layers.conv_bn if normalised else layers.conv
     x = convolution(x, 8, 3, stride=2, name="conv1")
     x = keras.layers.ReLU(name="conv1_relu")(x)
-    return keras.Model(inputs, layers.classifier(x, CLASSES), name="tiny")
+    return keras.Model(
+        inputs, layers.classifier(x, CLASSES, dropout), name="tiny"
+    )
 
 
 @contextlib.contextmanager

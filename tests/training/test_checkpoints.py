@@ -221,3 +221,19 @@ def test_sigterm_is_taken_note_of_only_while_watched():
         signal.raise_signal(signal.SIGTERM)
         assert asked()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_random_state_of_dropout_goes_on(one, tmp_path):
+    def make():
+        with one.scope():
+            model = cases.tiny_model(dropout=0.5)
+        return make_trainer(one, model=model)
+
+    first, second = make(), make()
+    fit(first, one, epochs=1, callbacks=[saver_of(tmp_path, first)])
+    model = second.model
+    assert len(model.variables) > len(model.weights)
+    with pytest.raises(AssertionError):
+        cases.assert_same(first.model.variables, model.variables)
+    assert saver_of(tmp_path, second).restore(STEPS)
+    cases.assert_same(first.model.variables, model.variables)

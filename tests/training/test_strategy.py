@@ -12,25 +12,20 @@ import pytest
 import tensorflow as tf
 
 from landmark_tf import InputError
-from landmark_tf.training import strategy
+from landmark_tf.training import hosts, strategy
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "distributed.md"
 
 
-def choose(*arguments):
-    """A new choice: the first is otherwise kept."""
-    return strategy.create.__wrapped__(*arguments)
-
-
 def test_an_unknown_name_is_refused():
     with pytest.raises(InputError, match="one of auto, one.*Received: 'gpu'$"):
-        choose("gpu")
+        strategy.create("gpu")
 
 
 def test_auto_is_one_device_without_gpus_and_hosts(monkeypatch):
     for text in ("", "{}", task(["a:1"])):
         monkeypatch.setenv("TF_CONFIG", text)
-        assert isinstance(choose(), tf.distribute.OneDeviceStrategy)
+        assert isinstance(strategy.create(), tf.distribute.OneDeviceStrategy)
 
 
 def task(workers, index=0, kind="worker", **more):
@@ -65,14 +60,14 @@ def test_nonsense_in_tf_config_is_one_line(monkeypatch, name, text):
     with pytest.raises(
         InputError, match="^TF_CONFIG must be .*Received: "
     ) as e:
-        choose(name)
+        strategy.create(name)
     assert "\n" not in str(e.value)
 
 
 def test_several_hosts_need_tf_config(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(InputError, match="needs the environment .*TF_CONFIG"):
-        choose("multiworker")
+        strategy.create("multiworker")
 
 
 def test_a_chief_is_the_first_host(monkeypatch):
@@ -82,7 +77,7 @@ def test_a_chief_is_the_first_host(monkeypatch):
         text = task(["b:2", "c:3"], index, kind, chief=["a:1"])
         monkeypatch.setenv("TF_CONFIG", text)
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-        places.append(strategy._place(resolver))
+        places.append(hosts.place_of(resolver))
         assert strategy._addresses() == ["a:1", "b:2", "c:3"]
     assert places == [(3, 0), (3, 1), (3, 2)]
 
@@ -93,7 +88,7 @@ def test_the_documented_tf_config_is_good(monkeypatch):
     for index, text in enumerate(found[:2]):
         monkeypatch.setenv("TF_CONFIG", text)
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-        assert strategy._place(resolver) == (len(strategy._addresses()), index)
+        assert hosts.place_of(resolver) == (len(strategy._addresses()), index)
 
 
 def test_a_tpu_that_is_not_there_is_one_line_soon(monkeypatch):
@@ -106,7 +101,7 @@ def test_a_tpu_that_is_not_there_is_one_line_soon(monkeypatch):
         for tpu in ("", "nothere", nobody, "grpc://127.0.0.1:x"):
             begun = time.monotonic()
             with pytest.raises(InputError, match="could not be reached") as e:
-                choose("tpu", tpu)
+                strategy.create("tpu", tpu)
             assert str(e.value).endswith(f"Received: --tpu={tpu}")
             assert "\n" not in str(e.value)
             assert time.monotonic() - begun < 10
@@ -120,7 +115,7 @@ def test_a_server_that_never_answers_is_left(monkeypatch):
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("GCE_METADATA_HOST", address)
         with pytest.raises(InputError, match="timed out"):
-            choose("tpu", "nothere")
+            strategy.create("tpu", "nothere")
 
 
 def test_share():
@@ -161,27 +156,30 @@ def test_gather_puts_the_devices_in_a_row(mirrored):
         return tf.stack([replica, 10 + replica])
 
     value = mirrored.run(numbers)
-    assert strategy.gather(mirrored, value).tolist() == [0, 10, 1, 11]
+    assert hosts.gather(mirrored, value).tolist() == [0, 10, 1, 11]
     one = strategy.create("one")
-    assert strategy.gather(one, one.run(numbers)).tolist() == [0, 10]
+    assert hosts.gather(one, one.run(numbers)).tolist() == [0, 10]
 
 
 def test_a_single_process_is_the_chief(mirrored):
     for devices in (mirrored, strategy.create("one")):
-        assert strategy.is_chief(devices)
-        assert strategy.hosts(devices) == (1, 0)
-        assert strategy.any_host(devices, True)
-        assert not strategy.any_host(devices, False)
-        strategy.wait_for_all(devices)
+        assert hosts.is_chief(devices)
+        assert hosts.place(devices) == (1, 0)
+        assert hosts.any_host(devices, True)
+        assert not hosts.any_host(devices, False)
+        hosts.wait_for_all(devices)
 
 
 def test_errors_of_one_host_are_not_blamed_on_another(mirrored):
     error = tf.errors.UnavailableError(None, None, "no file server")
     with pytest.raises(tf.errors.UnavailableError):
-        with strategy.explained(mirrored):
+        with hosts.explained(mirrored):
             raise error
 
 
-def test_create_gives_the_same_object():
+def test_create_gives_the_same_object(mirrored):
+    """Two MirroredStrategies would mix up their collectives."""
+    assert strategy.create("mirrored", "") is mirrored
+    assert strategy.create(name="mirrored", tpu="") is mirrored
     assert strategy.create("one") is strategy.create("one")
     assert "TF_CONFIG" not in os.environ

@@ -7,7 +7,12 @@ import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from landmark_tf.training import evaluation, strategy, watching
+from landmark_tf.training import (
+    evaluation,
+    strategy,
+    tensorboard,
+    watching,
+)
 from tests.training import cases
 from tests.training.cases import STEPS
 
@@ -132,6 +137,36 @@ def test_settings_and_a_batch_of_pictures(logs):
 def test_a_profile_of_some_steps(logs):
     files = list((logs[0] / "plugins" / "profile").rglob("*.xplane.pb"))
     assert len(files) == 1 and files[0].stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "call, first, last, expected",
+    [
+        (1, 3, 4, [(2, "start"), (3, "stop")]),
+        (5, 3, 4, [(0, "start"), (4, "stop")]),
+        (5, 6, 12, [(5, "start"), (14, "stop")]),
+    ],
+)
+def test_a_profile_takes_whole_calls(
+    call, first, last, expected, tmp_path, monkeypatch
+):
+    told, now = [], []
+    profiler = tf.profiler.experimental
+    monkeypatch.setattr(
+        profiler, "start", lambda _: told.append((now[-1], "start"))
+    )
+    monkeypatch.setattr(
+        profiler, "stop", lambda: told.append((now[-1], "stop"))
+    )
+    profile = tensorboard.Profile(tmp_path, 20, call, first, last)
+    profile.on_epoch_begin(0)
+    for batch in range(0, 20, call):
+        now.append(batch)
+        profile.on_train_batch_begin(batch)
+        now.append(batch + call - 1)
+        profile.on_train_batch_end(batch + call - 1)
+    profile.on_train_end()
+    assert told == expected
 
 
 @pytest.mark.parametrize(
