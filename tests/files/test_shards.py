@@ -30,7 +30,7 @@ def write(items, path, tick, suffix=""):
 
 def slowly(items, path, tick):
     for _ in range(100):
-        time.sleep(0.02)
+        time.sleep(0.2)  # far longer than the test waits
         tick()
     return write(items, path, tick)
 
