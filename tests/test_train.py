@@ -258,6 +258,26 @@ def test_a_damaged_shard_is_one_line(trained, dataset, tmp_path):
         train.run(settings)
 
 
+def test_what_was_killed_before_its_first_state_begins_again(trained, tmp_path):
+    """In the first epoch, and while the first model was written."""
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    for name in ("checkpoints", "model.keras", "metrics.json"):
+        path = run / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (run / "checkpoints").mkdir()
+    (run / ".model.unfinished.keras").write_bytes(b"half")
+    (run / ".flags.unfinished.txt").write_bytes(b"half")
+    settings = dataclasses.replace(settings_of(trained[0]), run=str(run))
+    train.run(settings)
+    found, expected = (
+        pd.read_csv(x / "history.csv") for x in (run, trained[0])
+    )
+    assert found["epoch"].tolist() == [0, 1]
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-3)
+    assert not list(run.glob(".*unfinished*"))
+
+
 # As a process that can be killed: two epochs of five steps.
 RESUMABLE = {
     "batch_size": 8,

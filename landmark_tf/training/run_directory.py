@@ -25,7 +25,10 @@ T = TypeVar("T")
 _FLAGS = "flags.txt"
 _OF_DATASET = ("classes.csv", tfrecords.SETTINGS)
 # What may be there before the first state.
-_BEGUN = {_FLAGS, *_OF_DATASET, ".lock", "checkpoints", "logs", "vectors"}
+_BEGUN = {
+    *(_FLAGS, *_OF_DATASET, ".lock", "history.csv"),
+    *("checkpoints", "logs", "vectors"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +94,11 @@ def create(
 
 def _is_fresh(path: pathlib.Path) -> bool:
     """Whether nothing but a training that came to no state was there."""
-    return path.is_dir() and {x.name for x in path.iterdir()} <= _BEGUN
+    if not path.is_dir():
+        return False
+    names = {x.name for x in path.iterdir()}
+    # What a kill has left of a file that was being written is overwritten.
+    return {x for x in names if ".unfinished." not in x} <= _BEGUN
 
 
 def record(path: pathlib.Path, settings: Any) -> None:
