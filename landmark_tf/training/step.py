@@ -55,7 +55,6 @@ class Trainer:
         timed: bool = True,
     ):
         self.model = model
-        model.optimizer = None  # keras.callbacks.TensorBoard looks for one
         self.optimizer = optimizer
         self.strategy = strategy
         self.batch_size = batch_size

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training beside the curves of its epochs."""
+"""What TensorBoard shows of a training."""
 
 import pathlib
 from typing import Any
@@ -23,6 +23,11 @@ class _Writer(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self._writer.close()
+
+    def _write(self, of: str, figures: dict[str, float], step: int) -> None:
+        with self._writer.as_default():
+            for name, value in figures.items():
+                tf.summary.scalar(f"{of}_{name}", value, step)
 
 
 class Beginning(_Writer):
@@ -56,13 +61,13 @@ class Beginning(_Writer):
         self._writer.flush()
 
 
-class Steps(_Writer):
-    """Loss and accuracy since the last point, speed, learning rate.
+class Training(_Writer):
+    """The figures of each epoch, and of the steps since the last point.
 
     Args:
         logs: the folder of the training's logs.
         steps_per_epoch: to turn epochs into steps.
-        every: steps between two points, at least 1.
+        every: steps between two points; 0: none within an epoch.
     """
 
     def __init__(self, logs: pathlib.Path, steps_per_epoch: int, every: int):
@@ -75,6 +80,8 @@ class Steps(_Writer):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         done = batch + 1
+        if not self._every:
+            return
         sums = {name: logs[name] * done for name in ("loss", "accuracy")}
         if self._shown is None or done - self._shown >= self._every:
             count = done - (self._shown or 0)
@@ -82,14 +89,17 @@ class Steps(_Writer):
                 name: (total - self._sums.get(name, 0.0)) / count
                 for name, total in sums.items()
             }
-            with self._writer.as_default():
-                for name, value in {**logs, **recent}.items():
-                    tf.summary.scalar(f"step_{name}", value, self._first + done)
+            self._write("step", {**logs, **recent}, self._first + done)
             self._shown, self._sums = done, sums
 
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        own = {k: x for k, x in logs.items() if not k.startswith("val_")}
+        self._write("epoch", own, epoch)
+        self._writer.flush()
 
-class Confidences(_Writer):
-    """How confident right and wrong answers on the validation split are.
+
+class Validation(_Writer):
+    """The figures of each epoch, and how confident the answers are.
 
     Args:
         logs: the folder of the validation's logs.
@@ -101,6 +111,9 @@ class Confidences(_Writer):
         self._evaluator = evaluator
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        own = {k: x for k, x in logs.items() if k.startswith("val_")}
+        own = {name.removeprefix("val_"): x for name, x in own.items()}
+        self._write("epoch", own, epoch)
         outcome = self._evaluator.latest
         right = outcome.predicted == self._evaluator.table["label"].to_numpy()
         with self._writer.as_default():
@@ -108,6 +121,7 @@ class Confidences(_Writer):
                 tf.summary.histogram(
                     f"confidence_{name}", outcome.confidence[rows], epoch
                 )
+        self._writer.flush()
 
 
 class Profile(keras.callbacks.Callback):

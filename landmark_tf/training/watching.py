@@ -38,7 +38,6 @@ def callbacks(
     shown = [
         keras.callbacks.ProgbarLogger(),
         keras.callbacks.CSVLogger(str(history), append=True),
-        keras.callbacks.TensorBoard(str(logs), write_graph=False),
         tensorboard.Beginning(
             logs,
             {
@@ -47,15 +46,12 @@ def callbacks(
             },
             pictures,
         ),
+        tensorboard.Training(
+            logs / "train", steps_per_epoch, settings.log_every
+        ),
     ]
-    if settings.log_every:
-        shown.append(
-            tensorboard.Steps(
-                logs / "train", steps_per_epoch, settings.log_every
-            )
-        )
     if evaluator is not None:
-        shown.append(tensorboard.Confidences(logs / "validation", evaluator))
+        shown.append(tensorboard.Validation(logs / "validation", evaluator))
     if settings.profile:
         shown.append(
             tensorboard.Profile(
