@@ -63,7 +63,7 @@ def run(settings: Config) -> dict[str, float]:
             first_step = training.restore()
             if chief:
                 _announce(training, first_step)
-            with tfrecords.reading(dataset), _explained(training):
+            with _explained(training):
                 training.fit()
         hosts.wait_for_all(devices)
     return _finish(settings, chief)

@@ -12,6 +12,7 @@ import numpy as np
 from landmark_tf import InputError
 
 KINDS = ("none", "inverse", "log", "effective")
+SAMPLINGS = {"natural": 0.0, "sqrt": 0.5, "balanced": 1.0}  # powers of 1 / n
 
 
 def class_weights(
@@ -59,28 +60,36 @@ def class_weights(
     return _mean_one(images, weigh[kind])
 
 
-def balanced_repeats(images: np.ndarray, power: float = 1.0) -> np.ndarray:
+def repeats(images: np.ndarray, sampling: str) -> np.ndarray | None:
     """How often a picture of each class should appear in an epoch.
 
-    With n pictures of a class it is in proportion to n^-power: at power 1 all
-    C' classes that have pictures are equally frequent, and it is N / (C' n)
-    for N pictures in all; at 0 every picture appears once; 1/2 is square-root
-    sampling (Mahajan et al. 2018).
+    With n pictures of a class, of N in all, it is
+
+    - `natural`: 1;
+    - `sqrt`: in proportion to n^-1/2, so that a class is seen in proportion to
+      n^1/2 (Mahajan et al. 2018);
+    - `balanced`: N / (C' n), so that all C' classes that have pictures are seen
+      equally often.
 
     Args:
-        images: int [C], at least 0.
-        power: finite.
+        images: int [C], at least 0; not needed for `natural`.
+        sampling: one of `SAMPLINGS`.
 
     Returns:
         float32 [C], at least 0, in expectation; an epoch has as many pictures
-        as without repeats.
+        as without repeats. None: each comes once.
 
     Raises:
-        ValueError: counts below 0 or all 0, or a `power` that is not finite.
+        InputError: an unknown sampling.
+        ValueError: counts below 0 or all 0.
     """
-    if not np.isfinite(power):
-        raise ValueError(f"power must be finite. Received: {power}")
-    return _mean_one(images, lambda n: n**-power)
+    if sampling not in SAMPLINGS:
+        raise InputError(
+            f"the sampling must be one of {', '.join(SAMPLINGS)}. "
+            f"Received: {sampling!r}"
+        )
+    power = SAMPLINGS[sampling]
+    return _mean_one(images, lambda n: n**-power) if power else None
 
 
 def weighted(

@@ -49,12 +49,9 @@ class Inputs:
         )
         self._evaluator = self._make_evaluator(model)
         self.class_images: np.ndarray | None = None
-        balanced = settings.sampling == "balanced"
-        if balanced or settings.class_weights != "none":
+        if settings.sampling != "natural" or settings.class_weights != "none":
             self.class_images = self._count()
-        self._repeats = (
-            imbalance.balanced_repeats(self.class_images) if balanced else None
-        )
+        self._repeats = imbalance.repeats(self.class_images, settings.sampling)
 
     def batches(
         self, learner: keras.Model, first_step: int, epochs: int

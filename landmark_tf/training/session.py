@@ -217,6 +217,11 @@ class Session:
             )
         if learner is not self.model:
             self._inputs.make_vectors()
+        with self._inputs.reading(learner):
+            self._fit_learner(part)
+
+    def _fit_learner(self, part: _Part) -> None:
+        chief, learner = hosts.is_chief(self.devices), part.trainer.model
         evaluator = self._inputs.evaluator(learner)
         shown = []
         if chief:
@@ -238,17 +243,16 @@ class Session:
         first_step = part.saver.step
         callbacks.on_train_begin()
         try:
-            with self._inputs.reading(learner):
-                loop.fit(
-                    part.trainer,
-                    self._inputs.batches(learner, first_step, part.end_epoch),
-                    steps_per_epoch=self.steps_per_epoch,
-                    epochs=part.end_epoch,
-                    first_step=first_step,
-                    steps_per_call=self.settings.steps_per_call,
-                    validate=evaluator and _figures_of_an_epoch(evaluator),
-                    callbacks=callbacks,
-                )
+            loop.fit(
+                part.trainer,
+                self._inputs.batches(learner, first_step, part.end_epoch),
+                steps_per_epoch=self.steps_per_epoch,
+                epochs=part.end_epoch,
+                first_step=first_step,
+                steps_per_call=self.settings.steps_per_call,
+                validate=evaluator and _figures_of_an_epoch(evaluator),
+                callbacks=callbacks,
+            )
         finally:
             callbacks.on_train_end()
 
@@ -280,7 +284,9 @@ def _make_loss(settings: Config, data: inputs.Inputs) -> Callable:
         return loss
     return imbalance.weighted(
         loss,
-        imbalance.class_weights(data.class_images, settings.class_weights),
+        imbalance.class_weights(
+            data.class_images, settings.class_weights, settings.effective_beta
+        ),
     )
 
 

@@ -78,13 +78,18 @@ class Config:
         "none",
         choices=("none", "inverse", "log", "effective"),
         help="weight of a class in the loss by its number of pictures n: 1/n, "
-        "1/log(1+n), or by the effective number (1-0.999^n)/(1-0.999)",
+        "1/log(1+n), or one over the effective number (1-b^n)/(1-b)",
+    )
+    effective_beta: float = config.field(
+        0.999,
+        help="b of --class_weights=effective, in [0, 1): from 0, where all "
+        "classes weigh the same, towards 1/n",
     )
     sampling: str = config.field(
         "natural",
-        choices=("natural", "balanced"),
-        help="how often a picture is seen; balanced: all classes are seen "
-        "equally often",
+        choices=("natural", "sqrt", "balanced"),
+        help="how often a class with n pictures is seen: as n, as the root of "
+        "n, or all equally often",
     )
     augment: str = config.field(
         "report",
@@ -189,6 +194,11 @@ def _ranges(settings: Config) -> tuple[tuple[str, bool, str], ...]:
         (
             "label_smoothing",
             0 <= x.label_smoothing < 1,
+            "at least 0 and below 1",
+        ),
+        (
+            "effective_beta",
+            0 <= x.effective_beta < 1,
             "at least 0 and below 1",
         ),
         ("checkpoint_every", x.checkpoint_every >= 0, "at least 0"),

@@ -47,22 +47,22 @@ def test_effective_goes_from_none_to_inverse():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    "power, expected",
+    "sampling, expected",
     [
-        (1.0, [16 / 36, 16 / 9, 0, 16 / 3]),
-        (0.0, [1, 1, 0, 1]),
+        ("balanced", [16 / 36, 16 / 9, 0, 16 / 3]),
         # The sum of 12^0.5, 3^0.5 and 1 is 1 + 3 * 3^0.5.
-        (0.5, np.array([12**-0.5, 3**-0.5, 0, 1]) * 16 / (1 + 3 * 3**0.5)),
+        ("sqrt", np.array([12**-0.5, 3**-0.5, 0, 1]) * 16 / (1 + 3 * 3**0.5)),
     ],
 )
-def test_repeats_by_hand(power, expected):
-    found = imbalance.balanced_repeats(IMAGES, power)
+def test_repeats_by_hand(sampling, expected):
+    found = imbalance.repeats(IMAGES, sampling)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found.dtype == "float32"
 
 
 def test_balanced_classes_are_equally_frequent():
-    seen = IMAGES * imbalance.balanced_repeats(IMAGES)
+    assert imbalance.repeats(IMAGES, "natural") is None
+    seen = IMAGES * imbalance.repeats(IMAGES, "balanced")
     np.testing.assert_allclose(seen, [16 / 3, 16 / 3, 0, 16 / 3], rtol=1e-6)
 
 
@@ -70,7 +70,7 @@ def test_balanced_classes_are_equally_frequent():
 def test_counts_that_are_none_are_refused(images):
     for call in (
         functools.partial(imbalance.class_weights, kind="log"),
-        imbalance.balanced_repeats,
+        functools.partial(imbalance.repeats, sampling="sqrt"),
     ):
         with pytest.raises(ValueError, match=r"at least 0.* Received: \["):
             call(np.array(images))
@@ -82,8 +82,8 @@ def test_settings_that_are_none_are_refused():
     for beta in (1.0, -0.1, math.nan):
         with pytest.raises(ValueError, match=f"beta .* Received: {beta}"):
             imbalance.class_weights(IMAGES, "effective", beta)
-    with pytest.raises(ValueError, match="power .* Received: inf"):
-        imbalance.balanced_repeats(IMAGES, math.inf)
+    with pytest.raises(InputError, match="natural, sqrt.* Received: 'x'"):
+        imbalance.repeats(IMAGES, "x")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
