@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from landmark_tf import InputError
 from landmark_tf.training import (
     evaluation,
     strategy,
@@ -184,6 +185,31 @@ def test_epochs_that_are_done_again_leave_the_history(
         return
     rows = history.read_text().splitlines()
     assert rows == text.splitlines()[: 1 + len(kept)]
+
+
+def test_a_history_has_what_was_measured(tmp_path):
+    path = tmp_path / "history.csv"
+    history = watching.History(path)
+    history.on_epoch_end(0, {"loss": 0.1, "accuracy": 1 / 3})
+    assert path.read_text() == f"epoch,accuracy,loss\n0,{1 / 3},0.1\n"
+    history.on_epoch_end(1, {"loss": 0.5, "accuracy": 1, "val_gap": 0.25})
+    assert path.read_text().splitlines() == [
+        "epoch,accuracy,loss,val_gap",
+        f"0,{1 / 3},0.1,",
+        "1,1,0.5,0.25",
+    ]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"loss\n1\n", b"epoch\nx\n", b"epoch,a\n\xff,1\n", b"\0\n1\n"]
+)
+def test_a_damaged_history_is_named(tmp_path, damaged):
+    path = tmp_path / "history.csv"
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=f"move the file away.*{path}"):
+        watching.drop_epochs(path, 3)
+    assert path.read_bytes() == damaged
 
 
 def test_nothing_is_asked_for(tmp_path):
