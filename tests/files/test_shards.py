@@ -160,9 +160,11 @@ def test_no_worker_outlives_its_parent(tmp_path, name):
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent(f"""
-        import pathlib, sys
+        import pathlib, signal, sys
         sys.path.insert(0, {os.path.dirname(__file__)!r})
         import test_shards
+        # A shell's background jobs, and all that they start, ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         if __name__ == "__main__":
             out = pathlib.Path({str(out)!r})
             test_shards.work(out, test_shards.slowly, workers=2)
