@@ -15,9 +15,10 @@ Three measurements on two cores, each in a process of its own:
 - data_wait: the share of the time that `se_resnet50` at 128 px waits for
   batches of 32 from JPEGs of 160 x 213 pixels, as the loop logs it for an
   epoch; the first one also fills the shuffle buffer.
-- memory: resident MB of a training of the tiny network on tfrecords/toy,
-  validated and saved after each epoch, after every 200 steps. `growth_mb` is
-  from the first of them to the last.
+- memory: of a training of the tiny network on tfrecords/toy, validated and
+  saved after each epoch, at every 250 of 2,000 steps that follow 1,000 others,
+  in which buffers and the allocator's pools fill: the resident MB, and of them
+  the MB that are in use (the rest is kept by the allocator for reuse).
 
 Prints one line of JSON. For each overhead: `ours` and `peer` in images/s,
 medians over the turns; `ratio`, `overhead_percent` and `overhead_ms_per_step`,
@@ -27,9 +28,9 @@ threads. Takes about six minutes.
 """
 
 import argparse
+import ctypes
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -229,21 +230,23 @@ def _memory(folder: Path, name: str, quick: bool) -> dict[str, Any]:
     from landmark_tf.data import pipeline, tfrecords
     from landmark_tf.training import evaluation
 
-    resident = []
+    measured = []  # [resident, in use] after each step
 
-    class Resident(keras.callbacks.Callback):
+    class Memory(keras.callbacks.Callback):
         """Reads the memory at each step."""
 
         def on_train_batch_end(
             self, batch: int, logs: dict | None = None
         ) -> None:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
-            resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+            measured.append(
+                (pages * os.sysconf("SC_PAGE_SIZE") / 1e6, _in_use())
+            )
 
     batch_size, size = _sizes(name)
     dataset = tfrecords.open_dataset(ROOT / "tfrecords" / "toy")
     steps = pipeline.steps_per_epoch(dataset, "train", batch_size)
-    total = 400 if quick else 2000
+    first, total = (200, 700) if quick else (1000, 3000)
     epochs = -(-total // steps)
     trainer = _trainer(name)
     evaluator = evaluation.Evaluator(
@@ -261,19 +264,40 @@ def _memory(folder: Path, name: str, quick: bool) -> dict[str, Any]:
         ),
         steps_per_epoch=steps,
         epochs=epochs,
-        more=[Resident()],
+        more=[Memory()],
         evaluator=evaluator,
     )
     shown = [
-        statistics.median(resident[n - 5 : n])
-        for n in range(200, total + 1, 200)
+        np.median(measured[n - 5 : n], axis=0)
+        for n in range(first, total + 1, 250)
     ]
-    growth = shown[-1] - shown[0]
+    resident, in_use = np.round(shown, 1).T.tolist()
     return {
-        "mb": [round(x, 1) for x in shown],
-        "growth_mb": round(growth, 1),
-        "growth_percent": round(growth / shown[0] * 100, 2),
+        "resident_mb": resident,
+        "in_use_mb": in_use,
+        "resident_growth_percent": _growth(resident),
+        "in_use_growth_percent": _growth(in_use),
     }
+
+
+def _growth(mb: list[float]) -> float:
+    return round((mb[-1] / mb[0] - 1) * 100, 2)
+
+
+def _in_use() -> float:
+    """MB that are allocated and not freed, as glibc counts them."""
+
+    class Counts(ctypes.Structure):
+        names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks"
+        _fields_ = [
+            (name, ctypes.c_size_t)
+            for name in f"{names} fordblks keepcost".split()
+        ]
+
+    count = ctypes.CDLL(None).mallinfo2
+    count.restype = Counts
+    counts = count()
+    return (counts.uordblks + counts.hblkhd) / 1e6
 
 
 def _fit(
