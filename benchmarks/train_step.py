@@ -153,7 +153,7 @@ def _ours(name: str) -> dict[str, Callable[[], object]]:
     device = strategy.create("one")
     with device.scope():
         model = registry.create_model(name, CLASSES, SIZE)
-        folded = folding.fold_batch_norm(model)
+        folded = folding.for_inference(model)
         batch_norm.prepare(model, replicas=1)
         optimizer = optimizers.SGD(0.01, momentum=0.9, l2=1e-4)
     trainer = step.Trainer(model, optimizer, device, BATCH)

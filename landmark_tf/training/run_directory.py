@@ -171,7 +171,7 @@ def open_run(path: str | pathlib.Path) -> Run:
     data = next((x for x in lines if x.startswith("--data=")), "--data=")
     return Run(
         path=path,
-        model=folding.fold_batch_norm(model),
+        model=folding.for_inference(model),
         classes=classes,
         data=pathlib.Path(data.partition("=")[2]),
         image_size=model.input_shape[1],

@@ -127,11 +127,11 @@ def _save(name, full, folder):
     images = cases.pictures(2, model.input_shape[1])
     logits = np.array(model(images, training=False))
     model.save(folder / f"{name}.keras")
-    folded = folding.fold_batch_norm(model)
+    exported = folding.for_inference(model)
     served = tf.Module()
-    served.variables_ = [w.value for w in folded.weights]
+    served.variables_ = [w.value for w in exported.weights]
     served.serve = tf.function(
-        lambda x: folded(x, training=False),
+        lambda x: exported(x, training=False),
         input_signature=[
             tf.TensorSpec((None, *model.input_shape[1:]), "uint8")
         ],

@@ -91,3 +91,23 @@ def test_precision_stays():
     norm = keras.layers.BatchNormalization(dtype="mixed_bfloat16", name="n")
     folded = folding.fold_batch_norm(keras.Model(inputs, norm(x)))
     assert folded.get_layer("n").output.dtype == "bfloat16"
+
+
+def test_inference_uses_what_gives_the_same():
+    model = cases.build("se_resnet18")
+    assert _norms(folding.for_inference(model)) == 0
+
+
+@pytest.mark.parametrize("moving_variance", [1.0, np.nan])
+def test_inference_does_not_use_what_differs(moving_variance):
+    """Rounded to eight bits, or not a number."""
+    inputs = keras.Input((8, 8, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(4, 3, dtype="mixed_bfloat16")(x)
+    norm = keras.layers.BatchNormalization(dtype="mixed_bfloat16")
+    x = keras.layers.GlobalAveragePooling2D()(norm(x))
+    model = keras.Model(inputs, keras.layers.Dense(5, dtype="float32")(x))
+    cases.scramble(model)
+    norm.moving_variance.assign(np.full(4, moving_variance))
+    assert _norms(folding.fold_batch_norm(model)) == 0
+    assert folding.for_inference(model) is model
