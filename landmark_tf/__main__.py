@@ -3,7 +3,17 @@
 import ast
 import pathlib
 
-VERBS = ("prepare", "train", "evaluate", "predict", "score", "export")
+VERBS = (
+    "prepare",
+    "train",
+    "evaluate",
+    "predict",
+    "extract",
+    "match",
+    "verify",
+    "score",
+    "export",
+)
 
 
 def main() -> None:

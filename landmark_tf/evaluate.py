@@ -10,8 +10,12 @@ Precision over all pictures; gap_landmarks, over those that show one.
 import dataclasses
 import json
 import pathlib
+from typing import TYPE_CHECKING
 
 from landmark_tf import command, config
+
+if TYPE_CHECKING:
+    from landmark_tf.training import evaluation, run_directory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,9 @@ class Config:
     tpu: str = config.field(
         "", help="name of the TPU for --strategy=tpu; empty: this machine's"
     )
+    predictions: str = config.field(
+        "", help="submission file of the split to write, as predict does"
+    )
 
 
 def run(settings: Config) -> dict[str, float | int]:
@@ -59,9 +66,10 @@ def run(settings: Config) -> dict[str, float | int]:
         with devices.scope():
             trained = run_directory.open_run(settings.run)
         dataset = run_directory.open_data(trained, settings.data)
-        figures = evaluation.Evaluator(
+        evaluator = evaluation.Evaluator(
             dataset, settings.split, trained.model, devices, settings.batch_size
-        )()
+        )
+        figures = evaluator()
     if hosts.is_chief(devices):
         print(describe(figures, settings.split))
         content = {"split": settings.split, "data": str(dataset.path)}
@@ -69,7 +77,27 @@ def run(settings: Config) -> dict[str, float | int]:
             pathlib.Path(settings.run) / "metrics.json",
             json.dumps({**content, **figures}, indent=2) + "\n",
         )
+        if settings.predictions:
+            _write_predictions(settings.predictions, trained, evaluator)
     return figures
+
+
+def _write_predictions(
+    path: str,
+    trained: "run_directory.Run",
+    evaluator: "evaluation.Evaluator",
+) -> None:
+    from landmark_tf.predictions import submission
+
+    landmarks = trained.classes["landmark_id"].to_numpy()
+    outcome = evaluator.latest
+    submission.write_submission(
+        path,
+        evaluator.table["id"],
+        landmarks[outcome.predicted][:, None],
+        outcome.confidence[:, None],
+    )
+    print(f"{path}: {len(evaluator.table)} predictions")
 
 
 def describe(figures: dict[str, float | int], split: str) -> str:

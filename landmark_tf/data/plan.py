@@ -9,7 +9,7 @@ import numpy as np
 
 from landmark_tf.data import tfrecords
 from landmark_tf.data.catalog import SPLITS, Catalog
-from landmark_tf.files import shards
+from landmark_tf.files import records, shards
 
 _IMAGES_PER_SHARD = 8192  # about 200 MB at 256 pixels
 
@@ -126,7 +126,7 @@ def summarize(
         images = {s: sum(r["records"] for r in rs) for s, rs in reports.items()}
         files = {split: len(reports[split]) for split in reports}
         for report in (r for rs in reports.values() for r in rs):
-            size += report["bytes"] + tfrecords.FRAMING * report["records"]
+            size += report["bytes"] + records.FRAMING * report["records"]
             why.update(reason for _, _, reason in report["rejected"])
     return Summary(
         rows=catalog.rows,

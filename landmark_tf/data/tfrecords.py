@@ -8,7 +8,6 @@ down in tfrecords/README.md. TensorFlow is imported by what needs it, quietly.
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 import re
@@ -20,11 +19,10 @@ import numpy as np
 import pandas as pd
 
 from landmark_tf import InputError
-from landmark_tf.files import images, quiet
+from landmark_tf.files import images, quiet, records
 
 VERSION = "1.0.0"
 SETTINGS = "prepare.json"  # written last: a folder with it is complete
-FRAMING = 16  # bytes that a TFRecord file adds to each record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,29 +117,21 @@ def write_shard(
     Raises:
         OSError: the disk is full or fails.
     """
-    tf = quiet.import_tensorflow(devices=False)
-    records = size = 0
+    count = size = 0
     rejected = []
-    try:
-        with tf.io.TFRecordWriter(path) as writer:
-            for row in items.itertuples():
-                try:
-                    file = images.find_image(image_root, row.id)
-                    image = images.stored_jpeg(file, stored_size, square)
-                except images.ImageError as error:
-                    rejected.append([row.id, row.label, str(error)])
-                else:
-                    record = serialize(
-                        image, row.label, row.landmark_id, row.id
-                    )
-                    writer.write(record)
-                    records, size = records + 1, size + len(record)
-                tick()
-    except tf.errors.ResourceExhaustedError as error:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
-    except tf.errors.OpError as error:
-        raise OSError(errno.EIO, error.message, path) from error
-    return {"records": records, "bytes": size, "rejected": rejected}
+    with records.writing(path) as writer:
+        for row in items.itertuples():
+            try:
+                file = images.find_image(image_root, row.id)
+                image = images.stored_jpeg(file, stored_size, square)
+            except images.ImageError as error:
+                rejected.append([row.id, row.label, str(error)])
+            else:
+                record = serialize(image, row.label, row.landmark_id, row.id)
+                writer.write(record)
+                count, size = count + 1, size + len(record)
+            tick()
+    return {"records": count, "bytes": size, "rejected": rejected}
 
 
 def shard_name(name: str, split: str, index: int, count: int) -> str:
@@ -254,7 +244,7 @@ def _damage(builder: Any) -> str:
             if not os.path.exists(file):
                 return f"{os.path.basename(file)} is missing"
             size += os.path.getsize(file)
-        if size != info.num_bytes + FRAMING * info.num_examples:
+        if size != info.num_bytes + records.FRAMING * info.num_examples:
             return f"the files of {info.name} have another size than written"
     return ""
 
@@ -307,8 +297,8 @@ def file_ranges(dataset: Dataset, split: Any) -> dict[str, np.ndarray]:
 def read_range(part: Mapping[str, Any]) -> Any:
     """A `tf.data.Dataset` of the records of one of `file_ranges`."""
     tf = quiet.import_tensorflow(devices=False)
-    records = tf.data.TFRecordDataset(part["file"], buffer_size=1 << 20)
-    return records.skip(part["skip"]).take(part["take"])
+    found = tf.data.TFRecordDataset(part["file"], buffer_size=1 << 20)
+    return found.skip(part["skip"]).take(part["take"])
 
 
 def read_table(dataset: Dataset, split: str) -> pd.DataFrame:
