@@ -1,9 +1,9 @@
 r"""Takes the local features of photographs, to verify predictions with.
 
-    python -m landmark_tf.extract --csv=train.csv --image_root=train \
-        --out=features/train
+    python -m landmark_tf.extract --csv=train.csv,no_landmark.csv \
+        --image_root=train --out=features/train
 
-The CSV's column `id` names the photographs ROOT/a/b/c/abc....jpg (or
+The CSVs' column `id` names the photographs ROOT/a/b/c/abc....jpg (or
 ROOT/abc....jpg). Pictures that cannot be used are listed in OUT/rejected.csv
 with the reason. A run that was stopped goes on when the same command is given
 again. --square=96 is the fast setting of the report: pictures squashed to 96 by
@@ -34,7 +34,9 @@ _HOW = ("out", "workers", "beam", "image_root")
 class Config(features.Extraction):
     """Settings of an extraction."""
 
-    csv: str = config.field(help="CSV file whose column id names photographs")
+    csv: tuple[str, ...] = config.field(
+        help="CSV files whose column id names photographs"
+    )
     image_root: str = config.field(help="folder of the photographs")
     out: str = config.field(help="folder to write")
     workers: int = config.field(0, help="processes; 0: one for each core")
@@ -61,7 +63,7 @@ def run(settings: Config) -> dict[str, int]:
     kind = features.part(settings, features.Extraction)
     given = dataclasses.asdict(settings)
     given = {key: value for key, value in given.items() if key not in _HOW}
-    given["csv_sha256"] = workspace.fingerprint(settings.csv)
+    given["csv_sha256"] = [workspace.fingerprint(x) for x in settings.csv]
     if workspace.is_finished(settings.out, store.SETTINGS, given):
         content = Path(settings.out, store.SETTINGS).read_text("utf-8")
         print(f"{settings.out} was written before; nothing to do")
@@ -91,17 +93,20 @@ def run(settings: Config) -> dict[str, int]:
     return summary
 
 
-def _ids(path: str) -> "pd.Series":
-    """The different ids of a CSV that can be names of files."""
+def _ids(paths: tuple[str, ...]) -> "pd.Series":
+    """The different ids of CSVs that can be names of files."""
+    import pandas as pd
+
     from landmark_tf.data import rows
     from landmark_tf.files import images
 
-    ids = rows.read_csv(path, ["id"])["id"].drop_duplicates()
+    ids = pd.concat([rows.read_csv(path, ["id"])["id"] for path in paths])
+    ids = ids.drop_duplicates()
     ids = ids[ids.map(images.is_plain_name)]
     if ids.empty:
         raise InputError(
             "no id can be the name of a photograph; give a CSV with the column "
-            f"id. Received: --csv={path}"
+            f"id. Received: --csv={','.join(paths)}"
         )
     return ids
 
@@ -146,6 +151,8 @@ def _check(settings: Config) -> None:
         value = config.to_text(getattr(settings, name))
         raise InputError(f"--{name} must be {what}. Received: --{name}={value}")
 
+    if not settings.csv:
+        refuse("csv", "one CSV file or more, with commas between")
     if settings.workers < 0:
         refuse("workers", "0 or more")
     if not settings.out or "://" in settings.out:

@@ -44,6 +44,7 @@ def agree(
     model: str = "affine",
     method: str = "ransac",
     residual: float = 0.025,
+    max_turn: float = 180.0,
     trials: int = 1000,
     seed: int = 0,
 ) -> Agreement:
@@ -58,6 +59,7 @@ def agree(
         method: ransac or magsac.
         residual: distance up to which a pair is an inlier, as a share of
             `side_b`.
+        max_turn: degrees that the pictures may be turned against each other.
         trials: samples at most.
         seed: of the order of the pairs, from which samples are drawn.
 
@@ -81,7 +83,9 @@ def agree(
     inliers[order] = mask.ravel() > 0
     a, b = points_a[inliers][:, ::-1], points_b[inliers][:, ::-1]
     found = min(_places(a), _places(b))
-    if found < _NEEDED[model] or not is_plausible(matrix, a, b, side_a, side_b):
+    if found < _NEEDED[model]:
+        return none
+    if not is_plausible(matrix, a, b, side_a, side_b, max_turn):
         return none
     return Agreement(found, inliers, matrix)
 
@@ -124,6 +128,7 @@ def is_plausible(
     points_b: np.ndarray,
     side_a: float,
     side_b: float,
+    max_turn: float = 180.0,
 ) -> bool:
     """Whether two photographs of one thing can differ so.
 
@@ -133,11 +138,13 @@ def is_plausible(
         points_b: float [K, 2], the same in the second.
         side_a: pixels of the first picture's longer side.
         side_b: pixels of the second's.
+        max_turn: degrees that they may be turned against each other.
 
     Returns:
         False for a reflection, for a thing that is more than 5 times as large
-        in one picture (relative to its side) or stretched more than 5 times,
-        and for points on a line, whose transformation is not determined.
+        in one picture (relative to its side), stretched more than 5 times or
+        turned by more than `max_turn`, and for points on a line, whose
+        transformation is not determined.
     """
     if not _spreads(points_a, side_a) or not _spreads(points_b, side_b):
         return False
@@ -151,8 +158,12 @@ def is_plausible(
         return False
     jacobian = _jacobian(matrix, points.mean(axis=0)) * (side_a / side_b)
     largest, least = np.linalg.svd(jacobian, compute_uv=False)
+    # The angle of the rotation nearest to the matrix.
+    (a, b), (c, d) = jacobian
+    turn = np.degrees(np.abs(np.arctan2(c - b, a + d)))
     return (
-        largest <= _LARGEST_SCALE
+        turn <= max_turn
+        and largest <= _LARGEST_SCALE
         and least >= 1 / _LARGEST_SCALE
         and largest <= _LARGEST_STRETCH * least
     )

@@ -119,6 +119,7 @@ def match(
         model=settings.model,
         method=settings.method,
         residual=settings.residual,
+        max_turn=settings.max_turn,
         trials=settings.trials,
         seed=settings.seed,
     )

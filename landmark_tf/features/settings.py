@@ -22,6 +22,9 @@ class Extraction:
     max_features: int = config.field(
         1000, help="most certain features that are kept of a picture"
     )
+    rotation: bool = config.field(
+        False, help="sift: match turned pictures too, upright ones less well"
+    )
     max_side: int = config.field(
         640, help="pixels that the longer side is shrunk to; 0: not shrunk"
     )
@@ -69,6 +72,11 @@ class Matching:
         help="how far from the map a pair may lie, as a share of the longer "
         "side, in (0, 1]",
     )
+    max_turn: float = config.field(
+        45.0,
+        help="degrees that one picture may be turned against the other, in "
+        "[0, 180]; 180: any",
+    )
     trials: int = config.field(1000, help="samples of the estimate at most")
     seed: int = config.field(0, help="of the samples, 0 or more")
 
@@ -81,6 +89,7 @@ class Matching:
             model=(self.model in MODELS, " or ".join(MODELS)),
             method=(self.method in METHODS, " or ".join(METHODS)),
             residual=(0 < self.residual <= 1, "above 0 and up to 1"),
+            max_turn=(0 <= self.max_turn <= 180, "from 0 to 180"),
             trials=(1 <= self.trials < 2**31, "1 or more"),
             seed=(0 <= self.seed < 2**63, "0 or more"),
         )

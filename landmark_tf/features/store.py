@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from landmark_tf import InputError
-from landmark_tf.features.local import LocalFeatures
-from landmark_tf.files import quiet
+from landmark_tf.features.local import LocalFeatures, empty
+from landmark_tf.files import quiet, records
 
 SETTINGS = "extract.json"  # written last: a folder with it is complete
 INDEX = "index.csv"
@@ -138,20 +138,18 @@ class Reader:
         if image_id not in self._places:
             raise FeatureError("no features")
         shard, offset = self._places[image_id]
-        tf = quiet.import_tensorflow(devices=False)
         try:
             if shard not in self._shards:
-                self._shards[shard] = tf.compat.v1.io.tf_record_random_reader(
-                    str(self.path / shard)
-                )
-            record, _ = self._shards[shard].read(offset)
-        except (tf.errors.OpError, IndexError, OSError) as error:
-            raise FeatureError(f"{shard} is truncated or damaged") from error
+                self._shards[shard] = open(self.path / shard, "rb")
+            record = records.read(self._shards[shard], offset)
+        except (records.RecordError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise FeatureError(f"{shard}: {reason}") from error
         found, features = parse(record)
-        if found != image_id or (
-            len(features) and features.descriptors.shape[1] != self.dimension
-        ):
-            raise FeatureError(f"{shard} is not what the index says")
+        if not len(features):
+            features = empty(self.dimension, features.size)
+        if found != image_id or features.descriptors.shape[1] != self.dimension:
+            raise FeatureError(f"{shard}: not what the index says")
         return features
 
 
