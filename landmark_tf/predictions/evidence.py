@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+import threadpoolctl
 
 from landmark_tf import InputError
 from landmark_tf.features import matching, store
@@ -111,9 +112,11 @@ def write(
     Returns:
         `damaged`: [id, reason] of pictures whose features cannot be read.
     """
-    cv2.setNumThreads(1)  # the processes are the parallelism
     damaged: dict[str, str] = {}
+    cv2.setNumThreads(1)
     with (
+        # The processes are the parallelism; products are too small for threads.
+        threadpoolctl.threadpool_limits(1),
         store.Reader(sources.features) as training,
         store.Reader(sources.query_features) as asked,
         open(path, "w", encoding="utf-8", newline="") as file,
