@@ -26,7 +26,6 @@ training split alone are compared with.
 """
 
 import dataclasses
-import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from landmark_tf.predictions.evidence import Evidence, Query
     from landmark_tf.predictions.verification import Calibration
 
-_MARKER = "verify.json"
 _SHOWN = 10  # pictures that are named on the screen
 
 
@@ -101,7 +99,7 @@ def run(settings: Config) -> "pd.DataFrame":
     """
     matching = features.part(settings, features.Matching)
     _check(settings)
-    from landmark_tf.predictions import submission, verification
+    from landmark_tf.predictions import decisions, submission, verification
 
     calibration = None
     if settings.calibration:
@@ -109,14 +107,20 @@ def run(settings: Config) -> "pd.DataFrame":
         _check_statistic(settings, calibration)
     pairs, ids = submission.read_submission(settings.submission)
     table = _table(settings)
-    evidence = _gather(settings, matching, pairs, table)
-    decisions = _statistics(settings, pairs, evidence)
+    found = _gather(settings, matching, pairs, table)
+    judged = decisions.judge(pairs, found, settings.statistic)
     if settings.calibrate:
-        calibration = _calibrate(settings, decisions, ids, table)
-    decisions = _decide(settings, decisions, calibration)
-    _write(Path(settings.out), decisions, ids)
-    _tell(settings, decisions)
-    return decisions
+        calibration = _calibrate(settings, judged, ids, table)
+    if settings.rescore:
+        judged = decisions.rescored(judged, calibration)
+    else:
+        least = settings.min_inliers
+        if least < 0:
+            least = calibration.min_inliers
+        judged = decisions.filtered(judged, least)
+    decisions.write(Path(settings.out), judged, ids)
+    _tell(settings, judged)
+    return judged
 
 
 def _check(settings: Config) -> None:
@@ -194,7 +198,7 @@ def _gather(
 ) -> "Mapping[Query, Evidence]":
     """Compares what has to be compared, or reads what was found before."""
     from landmark_tf.features import extractors, store
-    from landmark_tf.files import shards, workspace
+    from landmark_tf.files import workspace
     from landmark_tf.predictions import evidence
 
     readers = [
@@ -230,53 +234,9 @@ def _gather(
         images_per_class=settings.images_per_class,
     )
     out = Path(settings.out)
-    if not workspace.is_finished(out, _MARKER, given):
-        maker = functools.partial(evidence.write, sources=sources)
-        with workspace.hold(out, _MARKER, given) as work:
-            shards.make(
-                work, tasks, maker, workers=settings.workers, unit="queries"
-            )
-            damaged = [
-                line
-                for report in shards.reports(work, tasks)
-                for line in report["damaged"]
-            ]
-            content = {"settings": given, "damaged": sorted(damaged)}
-            text = json.dumps(content, indent=1) + "\n"
-            workspace.write_text(work, work / _MARKER, text)
+    if not workspace.is_finished(out, evidence.MARKER, given):
+        evidence.gather(out, tasks, given, sources, settings.workers)
     return evidence.read([out / task.file for task in tasks])
-
-
-def _statistics(
-    settings: Config,
-    pairs: "pd.DataFrame",
-    found: "Mapping[Query, Evidence]",
-) -> "pd.DataFrame":
-    """`id`, `predicted`, `confidence`, `statistic` (NaN: none), `note`."""
-    import numpy as np
-    import pandas as pd
-
-    from landmark_tf.predictions import evidence, verification
-
-    values, notes = [], []
-    for image_id, landmark in zip(pairs["id"], pairs["landmark_id"].tolist()):
-        known = found.get(evidence.Query(image_id, landmark))
-        inliers = known.inliers if known else ()
-        values.append(
-            verification.statistic(inliers, settings.statistic)
-            if inliers
-            else np.nan
-        )
-        notes.append(known.note if known else "more confident than skip_above")
-    return pd.DataFrame(
-        {
-            "id": pairs["id"],
-            "predicted": pairs["landmark_id"],
-            "confidence": pairs["confidence"],
-            "statistic": np.array(values, np.float64),
-            "note": notes,
-        }
-    )
 
 
 def _calibrate(
@@ -327,56 +287,9 @@ def _calibrate(
     return found
 
 
-def _decide(
-    settings: Config,
-    decisions: "pd.DataFrame",
-    calibration: "Calibration | None",
-) -> "pd.DataFrame":
-    """Adds `kept` and `new_confidence`; without evidence nothing changes."""
-    from landmark_tf.predictions import verification
-
-    seen = decisions["statistic"].notna()
-    kept = ~seen
-    confidence = decisions["confidence"].astype("float64")
-    if settings.rescore:
-        kept |= True
-        confidence[seen] = verification.rescore(
-            confidence[seen], decisions["statistic"][seen], calibration
-        )
-    else:
-        least = settings.min_inliers
-        if least < 0:
-            least = calibration.min_inliers
-        kept |= decisions["statistic"] >= least
-    columns = ["id", "predicted", "confidence", "statistic", "kept"]
-    return decisions.assign(kept=kept, new_confidence=confidence)[
-        [*columns, "new_confidence", "note"]
-    ]
-
-
-def _write(out: Path, decisions: "pd.DataFrame", ids: list[str]) -> None:
-    import numpy as np
-    import pandas as pd
-
-    from landmark_tf.files import atomic
-    from landmark_tf.predictions import submission
-
-    text = decisions.to_csv(index=False, lineterminator="\n")
-    atomic.write_text(out / "decisions.csv", text)
-    kept = decisions[decisions["kept"]]
-    row = pd.Index(ids).get_indexer(kept["id"])
-    place = kept.groupby("id").cumcount().to_numpy()
-    shape = (len(ids), int(place.max(initial=0)) + 1)
-    landmark = np.full(shape, -1, np.int64)
-    confidence = np.zeros(shape)
-    landmark[row, place] = kept["predicted"]
-    confidence[row, place] = kept["new_confidence"]
-    submission.write_submission(
-        out / "submission.csv", ids, landmark, confidence
-    )
-
-
 def _tell(settings: Config, decisions: "pd.DataFrame") -> None:
+    from landmark_tf.predictions import evidence
+
     out = Path(settings.out)
     withdrawn = int((~decisions["kept"]).sum())
     seen = int(decisions["statistic"].notna().sum())
@@ -388,7 +301,7 @@ def _tell(settings: Config, decisions: "pd.DataFrame") -> None:
         names = ", ".join(rows["id"][:_SHOWN])
         more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
         print(f"  {len(rows)} kept as they were ({note}): {names}{more}")
-    content = json.loads((out / _MARKER).read_text(encoding="utf-8"))
+    content = json.loads((out / evidence.MARKER).read_text(encoding="utf-8"))
     for name, reason in content["damaged"][:_SHOWN]:
         print(f"  features of {name} not used: {reason}")
 

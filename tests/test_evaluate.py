@@ -6,8 +6,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from landmark_tf import InputError, evaluate
-from landmark_tf.data import pipeline
-from landmark_tf.predictions import gap
+from landmark_tf.data import pipeline, tfrecords
+from landmark_tf.predictions import gap, submission
 from landmark_tf.training import run_directory
 
 
@@ -48,6 +48,24 @@ def test_figures_equal_a_plain_computation(trained, dataset):
     assert figures["gap"] < figures["gap_landmarks"]
     written = json.loads((run / "metrics.json").read_text())
     assert {key: written[key] for key in figures} == figures
+
+
+def test_predictions_are_those_that_were_measured(trained, dataset, tmp_path):
+    run, _ = trained
+    path = tmp_path / "validation.csv"
+    figures = evaluate.run(evaluate.Config(run=str(run), predictions=str(path)))
+    pairs, ids = submission.read_submission(path)
+    table = tfrecords.read_table(
+        tfrecords.open_dataset(str(dataset)), "validation"
+    )
+    assert ids == list(table["id"])
+    order = np.argsort(np.argsort(ids))
+    correct = pairs["landmark_id"].to_numpy() == table["landmark_id"].to_numpy()
+    shows = int((table["label"] >= 0).sum())
+    found = gap.global_average_precision(
+        pairs["confidence"].to_numpy(), correct, order, shows
+    )
+    assert found == pytest.approx(figures["gap"])
 
 
 def test_two_devices_count_every_picture_once(trained, mirrored):

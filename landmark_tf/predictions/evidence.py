@@ -7,10 +7,12 @@ them (`verification`) can be decided again in no time.
 
 import csv
 import dataclasses
+import functools
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import threadpoolctl
@@ -19,8 +21,9 @@ from landmark_tf import InputError
 from landmark_tf.features import matching, store
 from landmark_tf.features.local import LocalFeatures
 from landmark_tf.features.settings import Matching
-from landmark_tf.files import shards
+from landmark_tf.files import shards, workspace
 
+MARKER = "verify.json"  # written last: a folder with it is complete
 COLUMNS = ("id", "landmark_id", "inliers", "note")
 _PER_TASK = 64  # predictions; classes are not cut
 
@@ -92,6 +95,35 @@ def plan(
         shards.Task(f"evidence-{i:05d}-of-{len(chunks):05d}.csv", items)
         for i, items in enumerate(chunks)
     ]
+
+
+def gather(
+    out: Path,
+    tasks: Sequence[shards.Task],
+    settings: Mapping[str, Any],
+    sources: Sources,
+    workers: int = 0,
+) -> None:
+    """Makes the files of evidence that are missing.
+
+    Args:
+        out: the folder; `workspace.is_finished` must have said False.
+        tasks: of `plan`.
+        settings: what verify.json records.
+        sources: the features.
+        workers: see `shards.make`.
+    """
+    maker = functools.partial(write, sources=sources)
+    with workspace.hold(out, MARKER, settings) as work:
+        shards.make(work, tasks, maker, workers=workers, unit="queries")
+        damaged = sorted(
+            line
+            for report in shards.reports(work, tasks)
+            for line in report["damaged"]
+        )
+        content = {"settings": settings, "damaged": damaged}
+        text = json.dumps(content, indent=1) + "\n"
+        workspace.write_text(work, work / MARKER, text)
 
 
 def write(
