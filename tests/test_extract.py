@@ -143,7 +143,7 @@ def test_sizes(tmp_path, changes, size):
     ("wrong", "message"),
     [
         ({"max_side": 3}, "--max_side must be"),
-        ({"extractor": "surf"}, "--extractor must be sift"),
+        ({"extractor": "surf"}, "--extractor must be sift, delf or"),
         ({"workers": -1}, "--workers must be 0 or more"),
         ({"image_root": "nowhere"}, "--image_root must be a folder"),
         ({"csv": ("nowhere.csv",)}, "nowhere.csv"),

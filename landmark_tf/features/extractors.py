@@ -10,6 +10,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from landmark_tf.features.delf import Delf
 from landmark_tf.features.local import LocalFeatures, empty
 from landmark_tf.features.settings import Extraction
 
@@ -36,7 +37,7 @@ class Extractor(Protocol):
 
 def create(settings: Extraction) -> Extractor:
     """Makes an extractor."""
-    return _EXTRACTORS[settings.extractor](settings)
+    return _kind(settings.extractor)(settings)
 
 
 class Sift:
@@ -99,9 +100,10 @@ def root(descriptors: np.ndarray) -> np.ndarray:
     return np.sqrt(descriptors / total, dtype=np.float32)
 
 
-_EXTRACTORS = {"sift": Sift}
-
-
 def max_distance(extractor: str) -> float:
     """The distance up to which its descriptors are compared; 0: any."""
-    return _EXTRACTORS[extractor].max_distance
+    return _kind(extractor).max_distance
+
+
+def _kind(extractor: str) -> type[Extractor]:
+    return Delf if extractor.partition(":")[0] == "delf" else Sift

@@ -7,7 +7,6 @@ import dataclasses
 
 from landmark_tf import InputError, config
 
-EXTRACTORS = ("sift",)
 MODELS = ("affine", "homography")
 METHODS = ("ransac", "magsac")
 
@@ -17,13 +16,22 @@ class Extraction:
     """Which features are taken of a picture."""
 
     extractor: str = config.field(
-        "sift", choices=EXTRACTORS, help="what takes the features"
+        "sift",
+        help="what takes the features: sift; delf (google/delf/1 of TF-Hub); "
+        "delf:HANDLE, an address or a folder of such a SavedModel",
     )
     max_features: int = config.field(
         1000, help="most certain features that are kept of a picture"
     )
     rotation: bool = config.field(
         False, help="sift: match turned pictures too, upright ones less well"
+    )
+    image_scales: tuple[float, ...] = config.field(
+        (0.25, 0.3536, 0.5, 0.7071, 1.0, 1.4142, 2.0),
+        help="delf: sizes in which a picture is looked at",
+    )
+    score_threshold: float = config.field(
+        100.0, help="delf: least attention of a feature"
     )
     max_side: int = config.field(
         640, help="pixels that the longer side is shrunk to; 0: not shrunk"
@@ -35,9 +43,20 @@ class Extraction:
     def check(self) -> None:
         """Raises InputError where a value is out of its range."""
         side = "16 pixels or more, or 0"
+        kind, _, handle = self.extractor.partition(":")
+        known = self.extractor in ("sift", "delf")
+        scales = self.image_scales
         _check(
             self,
-            extractor=(self.extractor in EXTRACTORS, " or ".join(EXTRACTORS)),
+            extractor=(
+                known or (kind == "delf" and bool(handle)),
+                "sift, delf or delf:HANDLE",
+            ),
+            image_scales=(
+                bool(scales) and all(0.01 <= x <= 8 for x in scales),
+                "one number or more from 0.01 to 8",
+            ),
+            score_threshold=(self.score_threshold >= 0, "0 or more"),
             max_features=(1 <= self.max_features <= 100_000, "1 to 100000"),
             max_side=(self.max_side == 0 or self.max_side >= 16, side),
             square=(self.square == 0 or self.square >= 16, side),
