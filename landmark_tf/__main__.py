@@ -8,6 +8,7 @@ VERBS = (
     "train",
     "evaluate",
     "predict",
+    "delf",
     "extract",
     "match",
     "verify",

@@ -57,13 +57,14 @@ def run(settings: Config) -> dict[str, int]:
         OSError: the disk is full.
     """
     _check(settings)
-    from landmark_tf.features import extraction, extractors, store
+    from landmark_tf.features import delf, extraction, extractors, store
     from landmark_tf.files import workspace
 
     kind = features.part(settings, features.Extraction)
     given = dataclasses.asdict(settings)
     given = {key: value for key, value in given.items() if key not in _HOW}
     given["csv_sha256"] = [workspace.fingerprint(x) for x in settings.csv]
+    given["module_sha256"] = delf.fingerprint(settings.extractor)
     if workspace.is_finished(settings.out, store.SETTINGS, given):
         content = Path(settings.out, store.SETTINGS).read_text("utf-8")
         print(f"{settings.out} was written before; nothing to do")

@@ -13,13 +13,15 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from landmark_tf import InputError, command, config
 from landmark_tf.training import settings as training_settings
 
 if TYPE_CHECKING:
+    import keras
+
     from landmark_tf.data import tfrecords
     from landmark_tf.training import session
 
@@ -31,6 +33,27 @@ def run(settings: Config) -> dict[str, float]:
 
     Returns:
         The figures of `evaluate`; empty without a validation split.
+
+    Raises:
+        InputError: settings or data that cannot be used.
+        Preempted: SIGTERM has come; the state is saved.
+    """
+    chief = fit(settings)
+    return _finish(settings, chief)
+
+
+def fit(
+    settings: Config, make_model: "Callable[[], keras.Model] | None" = None
+) -> bool:
+    """Trains to the end, and leaves the run directory.
+
+    Args:
+        settings: of the training.
+        make_model: called in the strategy's scope; returns images -> logits.
+            None: the network that the settings name.
+
+    Returns:
+        Whether this is the host that writes.
 
     Raises:
         InputError: settings or data that cannot be used.
@@ -56,7 +79,9 @@ def run(settings: Config) -> dict[str, float]:
         tf.random.set_global_generator(generator)
         tf.config.experimental.enable_op_determinism()
     with preemption.watched() as asked, hosts.explained(devices):
-        training = session.Session(settings, dataset, devices, asked)
+        training = session.Session(
+            settings, dataset, devices, asked, make_model
+        )
         training.load_weights()
         chief = hosts.is_chief(devices)
         with _begun(training) if chief else contextlib.nullcontext():
@@ -66,7 +91,7 @@ def run(settings: Config) -> dict[str, float]:
             with _explained(training):
                 training.fit()
         hosts.wait_for_all(devices)
-    return _finish(settings, chief)
+    return chief
 
 
 def _with_whole_paths(settings: Config, dataset: "tfrecords.Dataset") -> Config:

@@ -14,10 +14,12 @@ gives the same with a leading dimension and `count` int32 [B], is asked for
 several pictures at once.
 """
 
+import hashlib
 import os
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ from landmark_tf.files import quiet
 
 DEFAULT = "https://tfhub.dev/google/delf/1"
 MAX_DISTANCE = 0.8  # of two descriptors that can be of one thing
+
+_PIXELS = 1 << 18  # of a batch: in twice the size its features take a gigabyte
 
 _INPUTS = {"score_threshold", "image_scales", "max_feature_num"}
 _OUTPUTS = {"locations", "descriptors"}
@@ -65,8 +69,18 @@ class Delf:
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[LocalFeatures]:
         """See `Extractor`."""
+        size = images[0].shape[:2]
+        most = max(1, _PIXELS // (size[0] * size[1]))
+        return [
+            features
+            for first in range(0, len(images), most)
+            for features in self._extract(images[first : first + most], size)
+        ]
+
+    def _extract(
+        self, images: Sequence[np.ndarray], size: tuple[int, int]
+    ) -> list[LocalFeatures]:
         pictures = np.stack(images).astype(np.float32) / 255
-        size = tuple(images[0].shape[:2])
         if self._many is None:
             answers = [self._ask(self._one, image=x) for x in pictures]
         else:
@@ -141,6 +155,21 @@ def load(handle: str) -> Any:
             f"kept in {cache} (TFHUB_CACHE_DIR). --extractor=sift and "
             f"delf:FOLDER need no download. Received: {handle}"
         ) from error
+
+
+def fingerprint(extractor: str) -> str:
+    """The SHA-256 of the files of a module in a folder; "" of any other.
+
+    Args:
+        extractor: as in `settings.Extraction`.
+    """
+    folder = extractor.partition(":")[2]
+    files = sorted(Path(folder).rglob("*")) if folder else []
+    digest = hashlib.sha256()
+    for path in files:
+        if path.name == "saved_model.pb" or "variables" in path.parts:
+            digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest() if files else ""
 
 
 def _checked(

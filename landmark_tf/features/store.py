@@ -180,17 +180,24 @@ def check_alike(readers: Iterable[Reader]) -> None:
     """Compares how features were made.
 
     Raises:
-        InputError: by different extractors.
+        InputError: by different extractors, or different modules of a name.
     """
     first, *others = readers
     for other in others:
-        ours, theirs = (
-            (x.settings.get("extractor"), x.dimension) for x in (first, other)
-        )
-        if ours != theirs:
+        if _maker(first) != _maker(other):
+            ours, theirs = (
+                f"{x.settings.get('extractor')} of {x.dimension} dimensions"
+                for x in (first, other)
+            )
             raise InputError(
                 f"the features of {first.path} and {other.path} are of "
-                "different extractors; extract one of them again. Received: "
-                f"{ours[0]} of {ours[1]} dimensions and {theirs[0]} of "
-                f"{theirs[1]}"
+                "different extractors (or of two versions of one); extract one "
+                f"of them again. Received: {ours} and {theirs}"
             )
+
+
+def _maker(reader: Reader) -> tuple[str, int]:
+    """A module is known by its content, wherever it lies."""
+    settings = reader.settings
+    made_by = settings.get("module_sha256") or settings.get("extractor")
+    return made_by, reader.dimension

@@ -53,9 +53,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     def clone(layer: keras.Layer) -> keras.Layer:
         settings = layer.get_config()
         if layer.name in folded:
-            return keras.layers.Identity(
-                name=layer.name, dtype=layer.dtype_policy
-            )
+            policy = layer.dtype_policy.name  # an object would not be cloned
+            return keras.layers.Identity(name=layer.name, dtype=policy)
         if layer.name in pairs:
             settings["use_bias"] = True
         return type(layer).from_config(settings)

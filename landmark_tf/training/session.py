@@ -52,6 +52,8 @@ class Session:
         devices: what computes.
         stop: asked after every call of the step: is the training to be saved
             and ended?
+        make_model: called in the strategy's scope, returns images -> logits;
+            None: the network that the settings name.
 
     Raises:
         InputError: settings that this dataset, network or these devices cannot
@@ -64,6 +66,7 @@ class Session:
         dataset: tfrecords.Dataset,
         devices: tf.distribute.Strategy,
         stop: Callable[[], bool] = lambda: False,
+        make_model: Callable[[], keras.Model] | None = None,
     ):
         self.settings, self.dataset, self.devices = settings, dataset, devices
         self.run = pathlib.Path(settings.run)
@@ -71,7 +74,13 @@ class Session:
             settings.stages, settings.epochs, settings.learning_rate
         )
         self.epochs = sum(stage.epochs for stage in self.stages)
-        self.model = _make_model(settings, dataset.num_classes, devices)
+        make_model = make_model or functools.partial(
+            registry.create_model,
+            settings.model,
+            dataset.num_classes,
+            settings.image_size or None,
+        )
+        self.model = _make_model(settings.precision, devices, make_model)
         self.parameters = self.model.count_params()
         if settings.jit and devices.num_replicas_in_sync > 1:
             raise InputError(
@@ -258,16 +267,15 @@ class Session:
 
 
 def _make_model(
-    settings: Config, num_classes: int, devices: tf.distribute.Strategy
+    precision: str,
+    devices: tf.distribute.Strategy,
+    make: Callable[[], keras.Model],
 ) -> keras.Model:
-    policy = _POLICIES.get(settings.precision, settings.precision)
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy(_POLICIES.get(precision, precision))
     try:
         with devices.scope():
-            model = registry.create_model(
-                settings.model, num_classes, settings.image_size or None
-            )
+            model = make()
             batch_norm.prepare(model, devices.num_replicas_in_sync)
     finally:
         keras.config.set_dtype_policy(before)

@@ -153,3 +153,23 @@ def test_features_of_two_extractors_are_told_apart(written, copied, other):
         InputError, match="different extractors.*Received: sift"
     ):
         store.check_alike(readers)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "alike"),
+    [("delf:b", "1", True), ("delf:a", "2", False)],
+)
+def test_a_module_is_known_by_its_content(written, copied, name, module, alike):
+    def rewrite(folder, **changes):
+        content = json.loads((folder / store.SETTINGS).read_text())
+        content["settings"] |= changes
+        (copied / store.SETTINGS).write_text(json.dumps(content))
+        return store.Reader(copied)
+
+    first = rewrite(written[0], extractor="delf:a", module_sha256="1")
+    second = rewrite(written[0], extractor=name, module_sha256=module)
+    if alike:
+        store.check_alike([first, second])
+    else:
+        with pytest.raises(InputError, match="two versions"):
+            store.check_alike([first, second])
