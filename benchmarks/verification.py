@@ -1,14 +1,15 @@
 """How well local features tell landmarks from everything else.
 
     python -m benchmarks.verification --photos=PHOTOS --pairs=PAIRS \
-        --run=runs/photos
+        --run=runs/photos [--delf=delf/photos]
 
 On real photographs: PHOTOS laid out as `prepare` reads them (train.csv,
 no_landmark.csv, test.csv, recognition_solution.csv, train/, test/), PAIRS with
 scenes and their homographies (ground_truth.json). RUN is a classifier trained
 on PHOTOS, with validation pictures; its predictions for the test are verified
-with a threshold and a rescoring that its validation split has taught. Prints
-one JSON line.
+with a threshold and a rescoring that its validation split has taught. DELF is
+what `delf` made of RUN; its features are of pictures of 320 pixels, SIFT's of
+640. On drawn landmarks: pairs of the same and of others. Prints one JSON line.
 """
 
 import argparse
@@ -23,12 +24,20 @@ import tempfile
 import numpy as np
 
 from landmark_tf import evaluate, extract, predict, score, verify
-from landmark_tf.features import extraction, extractors, matching, settings
+from landmark_tf.data import toy
+from landmark_tf.features import (
+    extraction,
+    extractors,
+    local,
+    matching,
+    settings,
+)
 from landmark_tf.files import images
 from landmark_tf.predictions import verification
 
 KIND = settings.Extraction()
 HOW = settings.Matching()
+ENOUGH = 15  # inliers that verify a pair of drawn pictures
 CORNERS = 5.0  # pixels: mean error of the corners up to which a pair is solved
 
 
@@ -99,7 +108,47 @@ def corner_error(a, b, truth: np.ndarray) -> float:
     return float(np.linalg.norm(ends[0] - ends[1], axis=1).mean())
 
 
-def shows_the_class(photos: pathlib.Path, work: pathlib.Path) -> dict:
+def drawn(folder: pathlib.Path) -> dict[str, float]:
+    """Drawn landmarks at 320 px: the shares of pairs that are verified."""
+    toy.run(
+        toy.Config(
+            out=str(folder), size=320, landmarks=12, images=30, no_landmark=40
+        )
+    )
+    with open(folder / "train.csv") as file:
+        table = [(r["landmark_id"], r["id"]) for r in csv.DictReader(file)]
+    with open(folder / "no_landmark.csv") as file:
+        none = [row["id"] for row in csv.DictReader(file)]
+    extractor = extractors.create(KIND)
+
+    def look(image_id: str) -> local.LocalFeatures:
+        return extractor([extraction.load(folder / "train", image_id)])[0]
+
+    landmarks = [
+        [look(image_id) for _, image_id in itertools.islice(rows, 8)]
+        for _, rows in itertools.groupby(sorted(table), key=lambda row: row[0])
+    ]
+    same = [p for x in landmarks for p in itertools.combinations(x, 2)]
+    other = [
+        (a[i], b[i + 1])
+        for a, b in itertools.combinations(landmarks, 2)
+        for i in (0, 2, 4)
+    ]
+    other += [(look(i), x[0]) for i in none for x in landmarks[:6]]
+
+    def verified(pairs: list[tuple]) -> float:
+        counts = [matching.match(a, b, HOW).inliers for a, b in pairs]
+        return round(float(np.mean(np.array(counts) >= ENOUGH)), 4)
+
+    return {
+        "drawn_same_verified": verified(same),
+        "drawn_other_verified": verified(other),
+    }
+
+
+def shows_the_class(
+    photos: pathlib.Path, work: pathlib.Path, kind: str
+) -> dict:
     """Queries with their own class against distractors with a random one."""
     with open(photos / "recognition_solution.csv") as file:
         truth = {r["id"]: r["landmarks"] for r in csv.DictReader(file)}
@@ -116,6 +165,7 @@ def shows_the_class(photos: pathlib.Path, work: pathlib.Path) -> dict:
             photos,
             work,
             "guesses",
+            kind,
             statistic=statistic,
             min_inliers=0.0,
         )
@@ -124,17 +174,26 @@ def shows_the_class(photos: pathlib.Path, work: pathlib.Path) -> dict:
         found[statistic] = round(
             roc_auc(values[shows].tolist(), values[~shows].tolist()), 4
         )
-    return {"auc_photos_sift": max(found.values()), "auc_photos": found}
+    return {
+        f"auc_photos_{kind}": max(found.values()),
+        f"auc_photos_{kind}_by_statistic": found,
+    }
 
 
-def run_verify(photos: pathlib.Path, work: pathlib.Path, name: str, **changes):
+def run_verify(
+    photos: pathlib.Path,
+    work: pathlib.Path,
+    name: str,
+    kind: str = "sift",
+    **changes,
+):
     """Verifies one of the submissions in the working folder."""
     queries = "train" if name == "validation" else "test"
     return verify.run(
         verify.Config(
             submission=str(work / f"{name}.csv"),
-            features=str(work / "features" / "train"),
-            query_features=str(work / "features" / queries),
+            features=str(work / kind / "train"),
+            query_features=str(work / kind / queries),
             train_csv=str(photos / "train.csv"),
             no_landmark_csv=str(photos / "no_landmark.csv"),
             data=str(work / "photos"),
@@ -201,7 +260,10 @@ def gaps(photos: pathlib.Path, work: pathlib.Path, run: str) -> dict:
     return {**result, "gaps": table}
 
 
-def extract_all(photos: pathlib.Path, work: pathlib.Path) -> None:
+def extract_all(
+    photos: pathlib.Path, work: pathlib.Path, kind: str, **changes
+) -> None:
+    """Takes the features of all photographs into WORK/KIND."""
     for name, csvs in (
         ("train", ("train", "no_landmark")),
         ("test", ("test",)),
@@ -210,7 +272,8 @@ def extract_all(photos: pathlib.Path, work: pathlib.Path) -> None:
             extract.Config(
                 csv=tuple(str(photos / f"{x}.csv") for x in csvs),
                 image_root=str(photos / name),
-                out=str(work / "features" / name),
+                out=str(work / kind / name),
+                **changes,
             )
         )
 
@@ -220,6 +283,7 @@ def main() -> None:
     parser.add_argument("--photos", required=True, type=pathlib.Path)
     parser.add_argument("--pairs", required=True, type=pathlib.Path)
     parser.add_argument("--run", required=True)
+    parser.add_argument("--delf", help="folder of a DELF made of RUN")
     given = parser.parse_args()
     result = {"name": "verification", "unit": "GAP"}
     with (
@@ -232,9 +296,20 @@ def main() -> None:
         (work / "photos").symlink_to(
             pathlib.Path(data.partition("=")[2]).resolve()
         )
-        extract_all(given.photos, work)
+        extract_all(given.photos, work, "sift")
         result |= scenes(given.pairs)
-        result |= shows_the_class(given.photos, work)
+        result |= drawn(work / "drawn")
+        result |= shows_the_class(given.photos, work, "sift")
+        if given.delf:
+            extract_all(
+                given.photos,
+                work,
+                "delf",
+                extractor=f"delf:{given.delf}",
+                max_side=320,
+                workers=1,
+            )
+            result |= shows_the_class(given.photos, work, "delf")
         result |= gaps(given.photos, work, given.run)
     print(json.dumps(result))
 

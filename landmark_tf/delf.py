@@ -1,4 +1,4 @@
-"""Makes our own DELF, local features with attention, from a trained network.
+r"""Makes our own DELF, learnt local features, from a trained network.
 
     python -m landmark_tf.delf --run=runs/photos --data=tfrecords/photos \
         --out=delf/photos

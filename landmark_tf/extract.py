@@ -39,6 +39,11 @@ class Config(features.Extraction):
     )
     image_root: str = config.field(help="folder of the photographs")
     out: str = config.field(help="folder to write")
+    images_per_class: int = config.field(
+        0,
+        help="pictures of each landmark_id of the CSVs, the first that verify "
+        "would take; 0: all, and the CSVs need no such column",
+    )
     workers: int = config.field(0, help="processes; 0: one for each core")
     beam: str = config.field(
         "", help="options of an Apache Beam pipeline that does the work"
@@ -69,7 +74,7 @@ def run(settings: Config) -> dict[str, int]:
         content = Path(settings.out, store.SETTINGS).read_text("utf-8")
         print(f"{settings.out} was written before; nothing to do")
         return json.loads(content)["summary"]
-    ids = _ids(settings.csv)
+    ids = _ids(settings)
     dimension = extractors.create(kind).dimension
     size = len(ids) * store.bytes_of(kind.max_features, dimension)
     print(
@@ -94,22 +99,28 @@ def run(settings: Config) -> dict[str, int]:
     return summary
 
 
-def _ids(paths: tuple[str, ...]) -> "pd.Series":
+def _ids(settings: Config) -> "pd.Series":
     """The different ids of CSVs that can be names of files."""
     import pandas as pd
 
-    from landmark_tf.data import rows
+    from landmark_tf.data import catalog, rows
     from landmark_tf.files import images
 
-    ids = pd.concat([rows.read_csv(path, ["id"])["id"] for path in paths])
-    ids = ids.drop_duplicates()
-    ids = ids[ids.map(images.is_plain_name)]
-    if ids.empty:
+    most = settings.images_per_class
+    columns = ["id", "landmark_id"] if most else ["id"]
+    table = pd.concat([rows.read_csv(path, columns) for path in settings.csv])
+    table = table.drop_duplicates("id")
+    table = table[table["id"].map(images.is_plain_name)]
+    if table.empty:
         raise InputError(
             "no id can be the name of a photograph; give a CSV with the column "
-            f"id. Received: --csv={','.join(paths)}"
+            f"id. Received: --csv={','.join(settings.csv)}"
         )
-    return ids
+    if most:
+        _, table["place"] = catalog.hashes(table["id"], seed=0)
+        table = table.sort_values("place", kind="stable")
+        table = table[table.groupby("landmark_id").cumcount() < most]
+    return table["id"]
 
 
 def _plan(ids: "pd.Series") -> "list[shards.Task]":
@@ -154,8 +165,9 @@ def _check(settings: Config) -> None:
 
     if not settings.csv:
         refuse("csv", "one CSV file or more, with commas between")
-    if settings.workers < 0:
-        refuse("workers", "0 or more")
+    for name in ("workers", "images_per_class"):
+        if getattr(settings, name) < 0:
+            refuse(name, "0 or more")
     if not settings.out or "://" in settings.out:
         refuse("out", "a folder of this machine (mount a bucket first)")
     if not os.path.isdir(settings.image_root):

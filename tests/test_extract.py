@@ -155,3 +155,37 @@ def test_wrong_settings_are_named(toy, tmp_path, wrong, message):
     with pytest.raises(InputError, match=message):
         extract.run(config(toy, tmp_path / "f", **wrong))
     assert not (tmp_path / "f").exists()
+
+
+def test_the_first_pictures_of_each_landmark(toy, tmp_path):
+    import pandas as pd
+
+    from landmark_tf.data import catalog
+
+    train = str(toy / "train.csv")
+    extract.run(config(toy, tmp_path / "out", csv=(train,), images_per_class=2))
+    table = catalog.build(train, min_images=1, split=(1.0, 0.0, 0.0)).table
+    expected = table.groupby("landmark_id").head(2)["id"]
+    found = pd.read_csv(tmp_path / "out" / store.INDEX)["id"]
+    assert len(found) == 2 * table["landmark_id"].nunique()
+    assert set(found) == set(expected)
+
+
+def test_the_first_of_each_need_the_landmarks(toy, tmp_path):
+    with pytest.raises(InputError, match="landmark_id"):
+        extract.run(config(toy, tmp_path / "out", images_per_class=2))
+
+
+def test_a_module_that_was_made_anew_is_not_the_same(tmp_path):
+    from landmark_tf.features import delf
+
+    module = tmp_path / "delf"
+    (module / "variables").mkdir(parents=True)
+    (module / "saved_model.pb").write_bytes(b"1")
+    first = delf.fingerprint(f"delf:{module}")
+    (module / "delf.json").write_text("{}")
+    assert delf.fingerprint(f"delf:{module}") == first
+    (module / "variables" / "variables.index").write_bytes(b"2")
+    assert delf.fingerprint(f"delf:{module}") != first
+    assert delf.fingerprint("sift") == delf.fingerprint("delf") == ""
+    assert delf.fingerprint("delf:https://tfhub.dev/google/delf/1") == ""

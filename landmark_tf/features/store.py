@@ -12,6 +12,7 @@ they were made.
 
 import csv
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -168,7 +169,11 @@ def _read_index(path: Path) -> dict[str, tuple[str, int]]:
     try:
         with open(path / INDEX, encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, strict=True)
-            return {x["id"]: (x["shard"], int(x["offset"])) for x in rows}
+            # A name is kept once, not once for each picture.
+            return {
+                x["id"]: (sys.intern(x["shard"]), int(x["offset"]))
+                for x in rows
+            }
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(
             f"{path / INDEX} cannot be read ({error!r:.200}); delete the "
