@@ -120,11 +120,13 @@ def compare(count: int) -> dict[str, float | int]:
         name: PAIRS / statistics.median(taken)
         for name, taken in seconds.items()
     }
-    verdicts = {
-        name: [x >= ENOUGH * count for x in found]
+    planted = [x for *_, x in pairs]
+    right = {
+        name: sum(
+            (x >= ENOUGH * count) == (n > 0) for x, n in zip(found, planted)
+        )
         for name, found in counts.items()
     }
-    planted = [x for *_, x in pairs]
     shares = {
         name: statistics.median(x / n for x, n in zip(found, planted) if n)
         for name, found in counts.items()
@@ -136,10 +138,8 @@ def compare(count: int) -> dict[str, float | int]:
         "ratio": round(statistics.median(ratios), 1),
         "ratio_min": round(min(ratios), 1),
         "ratio_max": round(max(ratios), 1),
-        "same_verdicts": verdicts["ours"] == verdicts["peer"],
-        "right_verdicts": sum(
-            x == (n > 0) for x, n in zip(verdicts["ours"], planted)
-        ),
+        "right_verdicts": right["ours"],
+        "right_verdicts_peer": right["peer"],
         "pairs": PAIRS,
         "inliers_of_planted": round(shares["ours"], 3),
         "inliers_of_planted_peer": round(shares["peer"], 3),

@@ -43,7 +43,10 @@ def main(
     name = module.__spec__.name if module.__spec__ else module.__name__
     name = name.removesuffix(".__main__")
     if any(word in ("--help", "-help", "-h") for word in arguments):
-        print(usage(name, module, config_class))
+        try:
+            print(usage(name, module, config_class), flush=True)
+        except BrokenPipeError:
+            _leave_quietly()
         sys.exit(0)
     try:
         settings = config.parse(config_class, arguments)
@@ -57,9 +60,8 @@ def main(
     except Preempted as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(75)
-    except BrokenPipeError:  # the reader of our output has left: `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except BrokenPipeError:
+        _leave_quietly()
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise
@@ -92,6 +94,12 @@ def _exhausted(message: str) -> str:
         "the device's memory is exhausted; lower --batch_size or --image_size. "
         f"Received: {' '.join(message.split())[:200]}"
     )
+
+
+def _leave_quietly() -> None:
+    """The reader of our output has left: `| head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 def usage(name: str, module: Any, config_class: type) -> str:

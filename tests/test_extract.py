@@ -189,3 +189,13 @@ def test_a_module_that_was_made_anew_is_not_the_same(tmp_path):
     assert delf.fingerprint(f"delf:{module}") != first
     assert delf.fingerprint("sift") == delf.fingerprint("delf") == ""
     assert delf.fingerprint("delf:https://tfhub.dev/google/delf/1") == ""
+
+
+def test_beam_writes_the_same_bytes(toy, extracted, tmp_path):
+    pytest.importorskip("apache_beam")
+    out = tmp_path / "out"
+    extract.run(config(toy, out, beam="--runner=DirectRunner"))
+    names = sorted(path.name for path in extracted[0].iterdir())
+    assert names == sorted(path.name for path in out.iterdir())
+    same = filecmp.cmpfiles(extracted[0], out, names, shallow=False)
+    assert same == (names, [], [])
