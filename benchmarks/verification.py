@@ -8,7 +8,7 @@ no_landmark.csv, test.csv, recognition_solution.csv, train/, test/), PAIRS with
 scenes and their homographies (ground_truth.json). RUN is a classifier trained
 on PHOTOS, with validation pictures; its predictions for the test are verified
 with a threshold and a rescoring that its validation split has taught. DELF is
-what `delf` made of RUN; its features are of pictures of 320 pixels, SIFT's of
+what `delf` made of RUN; its features are of pictures of 224 pixels, SIFT's of
 640. On drawn landmarks: pairs of the same and of others. Prints one JSON line.
 """
 
@@ -306,7 +306,7 @@ def main() -> None:
                 work,
                 "delf",
                 extractor=f"delf:{given.delf}",
-                max_side=320,
+                max_side=224,
                 workers=1,
             )
             result |= shows_the_class(given.photos, work, "delf")

@@ -29,7 +29,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from landmark_tf import InputError, command, config
 from landmark_tf.features import settings as features
@@ -99,6 +99,7 @@ def run(settings: Config) -> "pd.DataFrame":
     """
     matching = features.part(settings, features.Matching)
     _check(settings)
+    from landmark_tf.data import catalog
     from landmark_tf.predictions import decisions, submission, verification
 
     calibration = None
@@ -106,7 +107,9 @@ def run(settings: Config) -> "pd.DataFrame":
         calibration = verification.Calibration.read(Path(settings.calibration))
         _check_statistic(settings, calibration)
     pairs, ids = submission.read_submission(settings.submission)
-    table = _table(settings)
+    table = catalog.of_dataset(
+        settings.data, settings.train_csv, settings.no_landmark_csv
+    )
     found = _gather(settings, matching, pairs, table)
     judged = decisions.judge(pairs, found, settings.statistic)
     if settings.calibrate:
@@ -157,37 +160,6 @@ def _check_statistic(settings: Config, calibration: "Calibration") -> None:
             f"the calibration is for --statistic={calibration.statistic}; give "
             f"that. Received: --statistic={settings.statistic}"
         )
-
-
-def _table(settings: Config) -> "pd.DataFrame":
-    """`id`, `landmark_id`, `split` of pictures, in the order of their hash."""
-    from landmark_tf.data import catalog, tfrecords
-    from landmark_tf.files import workspace
-
-    shares: dict[str, Any] = {"split": (1.0, 0.0, 0.0), "min_images": 1}
-    if settings.data:
-        path = Path(settings.data, tfrecords.SETTINGS)
-        try:
-            made = json.loads(path.read_text(encoding="utf-8"))["settings"]
-            names = ("split", "min_images", "top_classes", "seed")
-            shares = {name: made[name] for name in names}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"no dataset is there (no usable {tfrecords.SETTINGS}); give "
-                f"the folder that prepare made. Received: {settings.data}"
-            ) from error
-        for name in ("train_csv", "no_landmark_csv"):
-            given = getattr(settings, name)
-            sum_ = made.get(f"{name}_sha256")
-            if given and workspace.fingerprint(given) != sum_:
-                raise InputError(
-                    f"{settings.data} was made of another --{name}; give that. "
-                    f"Received: --{name}={given}"
-                )
-    none = settings.no_landmark_csv if settings.data else ""
-    return catalog.build(
-        settings.train_csv, no_landmark_csv=none, **shares
-    ).table
 
 
 def _gather(

@@ -7,13 +7,17 @@ and photographs that are added later move no earlier one to another split.
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from landmark_tf import InputError
+from landmark_tf.data import tfrecords
 from landmark_tf.data.rows import NO_LANDMARK, categories, clean
+from landmark_tf.files import workspace
 
 SPLITS = ("train", "validation", "test")
 
@@ -99,6 +103,45 @@ def build(
         rows=len(rows),
         left_out=len(landmarks) - len(kept),
     )
+
+
+def of_dataset(
+    dataset: str, train_csv: str, no_landmark_csv: str = ""
+) -> pd.DataFrame:
+    """Splits pictures as a dataset has them, without reading its pictures.
+
+    Args:
+        dataset: the folder that `prepare` made of the CSVs; empty: none, and
+            every picture of a landmark is for training.
+        train_csv: see `build`.
+        no_landmark_csv: see `build`; without a dataset it is left out.
+
+    Returns:
+        The table of the `Catalog`.
+
+    Raises:
+        InputError: there is no such dataset, or it is of other CSVs.
+    """
+    if not dataset:
+        return build(train_csv, min_images=1, split=(1.0, 0.0, 0.0)).table
+    path = Path(dataset, tfrecords.SETTINGS)
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        names = ("split", "min_images", "top_classes", "seed")
+        shares = {name: made[name] for name in names}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"no dataset is there (no usable {tfrecords.SETTINGS}); give the "
+            f"folder that prepare made. Received: {dataset}"
+        ) from error
+    given = {"train_csv": train_csv, "no_landmark_csv": no_landmark_csv}
+    for name, csv in given.items():
+        if csv and workspace.fingerprint(csv) != made.get(f"{name}_sha256"):
+            raise InputError(
+                f"{dataset} was made of another --{name}; give that. "
+                f"Received: --{name}={csv}"
+            )
+    return build(train_csv, no_landmark_csv=no_landmark_csv, **shares).table
 
 
 def _choose_classes(

@@ -169,10 +169,7 @@ def calibrate(
         )
 
     everything = np.ones(len(values), bool)
-    thresholds = np.unique(values[seen])
-    if len(thresholds) > _MOST_THRESHOLDS:
-        shares = np.linspace(0, 1, _MOST_THRESHOLDS)
-        thresholds = np.quantile(thresholds, shares, method="nearest")
+    thresholds = _candidates(values[seen])
     scores = [score(~(values < t), confidence) for t in thresholds]
     best = int(np.argmax(scores))  # the lowest of equal ones
     weights = _fit(_columns(confidence[seen], values[seen]), correct[seen])
@@ -190,6 +187,15 @@ def calibrate(
     ranked = np.array(confidence, np.float64)
     ranked[seen] = rescore(confidence[seen], values[seen], result)
     return dataclasses.replace(result, gap_rescored=score(everything, ranked))
+
+
+def _candidates(values: np.ndarray) -> np.ndarray:
+    """Thresholds that differ in what they keep, not too many of them."""
+    values = np.unique(values)
+    if len(values) <= _MOST_THRESHOLDS:
+        return values
+    shares = np.linspace(0, 1, _MOST_THRESHOLDS)
+    return np.quantile(values, shares, method="nearest")
 
 
 def _fit(columns: np.ndarray, correct: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from landmark_tf import InputError
-from landmark_tf.data import catalog, rows
+from landmark_tf.data import catalog, rows, tfrecords
 
 
 @pytest.fixture
@@ -234,3 +234,17 @@ def test_table_is_in_the_order_on_disk_and_does_not_depend_on_the_csv(csv):
     assert a.table.equals(b.table)
     order = list(zip(a.table.split, a.table.place))
     assert order == sorted(order)
+
+
+def test_a_datasets_splits_without_its_pictures(dataset, toy):
+    files = str(toy / "train.csv"), str(toy / "no_landmark.csv")
+    found = catalog.of_dataset(str(dataset), *files)
+    whole = tfrecords.open_dataset(dataset)
+    for number, split in enumerate(("train", "validation")):
+        ids = tfrecords.read_table(whole, split)["id"]
+        rows = found[found["split"] == number]
+        assert set(ids) <= set(rows["id"])  # dirty rows are in the CSV alone
+    alone = catalog.of_dataset("", *files)
+    assert (alone["split"] == 0).all() and (alone["landmark_id"] >= 0).all()
+    with pytest.raises(InputError, match="another --train_csv"):
+        catalog.of_dataset(str(dataset), files[1])
