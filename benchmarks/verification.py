@@ -307,7 +307,6 @@ def main() -> None:
                 "delf",
                 extractor=f"delf:{given.delf}",
                 max_side=224,
-                workers=1,
             )
             result |= shows_the_class(given.photos, work, "delf")
         result |= gaps(given.photos, work, given.run)

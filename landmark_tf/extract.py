@@ -44,7 +44,9 @@ class Config(features.Extraction):
         help="pictures of each landmark_id of the CSVs, the first that verify "
         "would take; 0: all, and the CSVs need no such column",
     )
-    workers: int = config.field(0, help="processes; 0: one for each core")
+    workers: int = config.field(
+        0, help="processes; 0: for sift one for each core, for delf one"
+    )
     beam: str = config.field(
         "", help="options of an Apache Beam pipeline that does the work"
     )
@@ -75,7 +77,8 @@ def run(settings: Config) -> dict[str, int]:
         print(f"{settings.out} was written before; nothing to do")
         return json.loads(content)["summary"]
     ids = _ids(settings)
-    dimension = extractors.create(kind).dimension
+    extractor = extractors.create(kind)
+    dimension = extractor.dimension
     size = len(ids) * store.bytes_of(kind.max_features, dimension)
     print(
         f"{len(ids):,} pictures, up to {size / 1e6:,.1f} MB of features "
@@ -92,7 +95,7 @@ def run(settings: Config) -> dict[str, int]:
         given,
         maker,
         dimension,
-        workers=settings.workers,
+        workers=settings.workers or extractor.processes,
         beam=settings.beam,
     )
     _tell(settings, summary)

@@ -49,6 +49,7 @@ class Delf:
     """
 
     max_distance = MAX_DISTANCE
+    processes = 1  # TensorFlow takes all cores, or the accelerator, for itself
 
     def __init__(self, settings: Extraction):
         self._tf = quiet.import_tensorflow()

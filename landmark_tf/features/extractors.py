@@ -22,10 +22,12 @@ class Extractor(Protocol):
         dimension: D, the numbers of a descriptor.
         max_distance: the Euclidean distance up to which two descriptors are
             compared at all; 0: any. See `settings.Matching`.
+        processes: how many suit it; 0: one for each core.
     """
 
     dimension: int
     max_distance: float
+    processes: int
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[LocalFeatures]:
         """Takes the features of pictures of one size, uint8 [H, W, 3] RGB.
@@ -55,6 +57,7 @@ class Sift:
 
     dimension = 128
     max_distance = 0.0
+    processes = 0
 
     def __init__(self, settings: Extraction):
         self._count = settings.max_features
