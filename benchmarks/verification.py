@@ -197,7 +197,7 @@ def run_verify(
             train_csv=str(photos / "train.csv"),
             no_landmark_csv=str(photos / "no_landmark.csv"),
             data=str(work / "photos"),
-            out=str(work / "verified" / name),
+            out=str(work / "verified" / kind / name),
             **changes,
         )
     )
@@ -227,7 +227,7 @@ def gaps(photos: pathlib.Path, work: pathlib.Path, run: str) -> dict:
         ]
 
     result = {"gap_before": round(gap_of(work / "test.csv"), 4)}
-    out = work / "verified"
+    out = work / "verified" / "sift"
     table = {}
     for statistic in verification.STATISTICS:
         run_verify(
