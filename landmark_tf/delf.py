@@ -103,6 +103,7 @@ def run(settings: Config) -> dict[str, Any]:
     from landmark_tf.files import quiet, workspace
 
     quiet.import_tensorflow()
+    from landmark_tf.models import entries
     from landmark_tf.training import run_directory
 
     trained = run_directory.open_run(settings.run)
@@ -115,6 +116,12 @@ def run(settings: Config) -> dict[str, Any]:
         print(f"{out} was written before; nothing to do")
         return json.loads((out / MARKER).read_text("utf-8"))["summary"]
     size = settings.image_size or trained.image_size
+    smallest = entries.find(trained.model.name).smallest
+    if size < smallest:
+        raise InputError(
+            f"{trained.model.name} needs pictures of at least {smallest} "
+            f"pixels. Received: --image_size={size}"
+        )
     with workspace.hold(out, MARKER, given) as work:
         training = _train_head(settings, size, trained, dataset)
         grid, facts = _grid(settings, trained, training)
@@ -225,11 +232,12 @@ def _collect(
         image_size=size,
     ).take(-(-settings.pca_pictures // batch))
     pca, attentions = projection.Pca(grid.channels), []
+    scales = [x for x in _SCALES if round(x * size) >= grid.smallest]
     with tfrecords.reading(dataset):
         for pictures in batches:
             shown = pictures["weight"].numpy() > 0
             images = tf.cast(pictures["image"][shown], tf.float32) / 255
-            for scale in _SCALES:
+            for scale in scales:
                 _, attention, found = look(images, tf.constant(scale))
                 attention = attention.numpy()
                 least = np.median(attention, axis=1, keepdims=True)

@@ -130,6 +130,7 @@ def test_a_head_that_learns_without_validation(trained, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"image_size": 16}, "at least 32 pixels. Received: --image_size=16"),
         ({"epochs": 0}, "--epochs must be 1 or more"),
         ({"hidden": 0}, "--hidden=0"),
         ({"learning_rate": -1.0}, "learning rate"),

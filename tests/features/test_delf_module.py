@@ -15,7 +15,7 @@ from landmark_tf.features import (
     projection,
     settings,
 )
-from landmark_tf.models import graphs, receptive_field
+from landmark_tf.models import entries, graphs, receptive_field
 from tests.models import cases
 
 DIMENSION = 12
@@ -154,6 +154,34 @@ def test_sizes_that_are_too_small_are_left_out():
         1.0,
     }
     assert len(look(texture(64, seed=1), (0.25,))["scores"]) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["seatt_resnet50", "se_resnext50_32x4d", "mobilenet_v2"]
+)
+def test_every_kind_of_network_looks_at_pictures_of_any_shape(name):
+    if name == "mobilenet_v2":
+        model = entries.build(name, 3, 64)
+    else:
+        model = cases.build(name, image_size=64)
+    field = receptive_field.of(model, "conv4_x")
+    network = attention_head.add_head(
+        graphs.backbone(model, "conv4_x", 96), 3, "tiny", hidden=8
+    )
+    grid = delf_module.Grid(
+        attention_head.network_of_features(network),
+        field.offset,
+        field.stride,
+        smallest=32,
+    )
+    images = tf.constant(texture(160)[None, :, :96])
+    locations, attention, found = tf.function(grid)(images, tf.constant(0.5))
+    assert locations.shape == (5 * 3, 2)
+    assert attention.shape == (1, 5 * 3)
+    assert found.shape == (1, 5 * 3, grid.channels)
+    first, last = locations.numpy()[[0, -1]]
+    # In half the size a stride is two: 32 pixels.
+    np.testing.assert_allclose(last - first, [4 * 32, 2 * 32], atol=1e-4)
 
 
 @pytest.fixture(scope="module")
