@@ -11,7 +11,9 @@ they were made.
 """
 
 import csv
+import functools
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -167,18 +169,25 @@ def _read_settings(path: Path) -> tuple[dict[str, Any], int]:
 
 def _read_index(path: Path) -> dict[str, tuple[str, int]]:
     try:
-        with open(path / INDEX, encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
-            # A name is kept once, not once for each picture.
-            return {
-                x["id"]: (sys.intern(x["shard"]), int(x["offset"]))
-                for x in rows
-            }
+        status = os.stat(path / INDEX)
+        return _places(path / INDEX, status.st_mtime_ns, status.st_size)
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(
             f"{path / INDEX} cannot be read ({error!r:.200}); delete the "
             f"folder and extract again. Received: {path}"
         ) from error
+
+
+# A process opens the same folders for each of its tasks.
+@functools.lru_cache(maxsize=2)
+def _places(index: Path, time: int, size: int) -> dict[str, tuple[str, int]]:
+    """Where each picture's record is; time and size tell files apart."""
+    with open(index, encoding="utf-8", newline="") as file:
+        # The name of a shard is kept once, not once for each picture.
+        return {
+            row["id"]: (sys.intern(row["shard"]), int(row["offset"]))
+            for row in csv.DictReader(file, strict=True)
+        }
 
 
 def check_alike(readers: Iterable[Reader]) -> None:
