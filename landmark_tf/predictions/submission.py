@@ -10,6 +10,7 @@ column `Usage` the part of the competition that counts the row.
 """
 
 import csv
+import itertools
 import math
 import os
 import pathlib
@@ -23,6 +24,7 @@ from landmark_tf import InputError
 from landmark_tf.files import atomic
 
 _USAGES = ("Public", "Private", "Ignored")
+_DIGITS = 18  # so many are sure to fit in int64
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -50,29 +52,62 @@ def read_submission(path: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
             landmark twice.
     """
     columns = _read_columns(path)
-    row, landmark_id, confidence, order = [], [], [], []
-    for place, text in enumerate(columns["landmarks"]):
-        words = text.split()
-        try:
-            landmarks = [_landmark(word) for word in words[::2]]
-            confidence += [_confidence(word) for word in words[1::2]]
-            if len(words) % 2:
-                raise ValueError("write a confidence behind each landmark")
-            if len(set(landmarks)) < len(landmarks):
-                raise ValueError("name a landmark once in a row")
-        except ValueError as error:
-            _refuse(path, columns["id"][place], error, text)
-        landmark_id += landmarks
-        row += [place] * len(landmarks)
-        order += range(len(landmarks))
+    rows = [text.split() for text in columns["landmarks"]]
+    try:
+        landmark_id, confidence = _parse(rows)
+    except ValueError:
+        _name_wrong_row(path, columns["id"], rows)
+        raise
+    pairs = np.array([len(words) // 2 for words in rows], np.int64)
+    row = np.repeat(np.arange(len(rows)), pairs)
     ids = np.array(columns["id"], dtype=object)
     table = {
-        "id": ids[np.array(row, np.int64)],
-        "landmark_id": np.array(landmark_id, np.int64),
-        "confidence": np.array(confidence, np.float32),
-        "order": np.array(order, np.int64),
+        "id": ids[row],
+        "landmark_id": landmark_id,
+        "confidence": confidence,
+        "order": np.arange(len(row)) - (np.cumsum(pairs) - pairs)[row],
     }
     return pd.DataFrame(table).astype({"id": str}), columns["id"]
+
+
+def _parse(rows: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Many rows at once, which is several times as fast as one by one.
+
+    Raises:
+        ValueError: a row that is not pairs of a landmark and a confidence.
+    """
+    if any(len(words) % 2 for words in rows):
+        raise ValueError("write a confidence behind each landmark")
+    words = list(itertools.chain.from_iterable(rows))
+    landmarks, confidences = words[::2], words[1::2]
+    digits = "".join(landmarks)
+    if digits and not (digits.isascii() and digits.isdigit()):
+        raise ValueError("write landmarks as whole numbers")
+    if max(map(len, landmarks), default=0) > _DIGITS:
+        raise ValueError(f"write landmarks with {_DIGITS} digits at most")
+    if any(len(set(x[::2])) < len(x) // 2 for x in rows if len(x) > 2):
+        raise ValueError("name a landmark once in a row")
+    confidence = np.array(list(map(float, confidences)), np.float64)
+    if not (np.abs(confidence) <= _FLOAT32_MAX).all():
+        raise ValueError("write confidences as finite numbers")
+    return (
+        np.array(list(map(int, landmarks)), np.int64),
+        confidence.astype(np.float32),
+    )
+
+
+def _name_wrong_row(
+    path: str | os.PathLike, ids: list[str], rows: list[list[str]]
+) -> None:
+    for name, words in zip(ids, rows):
+        try:
+            for word in words[::2]:
+                _landmark(word)
+            for word in words[1::2]:
+                _confidence(word)
+            _parse([words])
+        except ValueError as error:
+            _refuse(path, name, error, " ".join(words))
 
 
 def write_submission(
@@ -177,8 +212,8 @@ def read_solution(path: str | os.PathLike) -> pd.DataFrame:
 
 
 def _landmark(word: str) -> int:
-    # int() alone takes "1_0" and "+1"; 18 digits are sure to fit in int64.
-    if not (word.isascii() and word.isdigit() and len(word) <= 18):
+    # int() alone takes "1_0" and "+1".
+    if not (word.isascii() and word.isdigit() and len(word) <= _DIGITS):
         raise ValueError(f"write landmark {word!r} as a whole number")
     return int(word)
 
