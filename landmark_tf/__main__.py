@@ -12,6 +12,7 @@ VERBS = (
     "extract",
     "match",
     "verify",
+    "ensemble",
     "score",
     "export",
 )

@@ -43,6 +43,9 @@ class Config:
     predictions: str = config.field(
         "", help="submission file of the split to write, as predict does"
     )
+    solution: str = config.field(
+        "", help="file of the split's true landmarks to write, for score"
+    )
 
 
 def run(settings: Config) -> dict[str, float | int]:
@@ -79,6 +82,8 @@ def run(settings: Config) -> dict[str, float | int]:
         )
         if settings.predictions:
             _write_predictions(settings.predictions, trained, evaluator)
+        if settings.solution:
+            _write_solution(settings.solution, evaluator)
     return figures
 
 
@@ -98,6 +103,17 @@ def _write_predictions(
         outcome.confidence[:, None],
     )
     print(f"{path}: {len(evaluator.table)} predictions")
+
+
+def _write_solution(path: str, evaluator: "evaluation.Evaluator") -> None:
+    from landmark_tf.files import atomic
+
+    truth = evaluator.table["landmark_id"].astype("string")
+    truth = truth.mask(evaluator.table["landmark_id"] < 0, "")
+    table = evaluator.table[["id"]].assign(landmarks=truth)
+    text = table.to_csv(index=False, lineterminator="\n")
+    atomic.write_text(pathlib.Path(path), text)
+    print(f"{path}: {len(table)} true landmarks")
 
 
 def describe(figures: dict[str, float | int], split: str) -> str:

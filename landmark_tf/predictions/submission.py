@@ -10,12 +10,11 @@ column `Usage` the part of the competition that counts the row.
 """
 
 import csv
-import itertools
 import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -51,63 +50,89 @@ def read_submission(path: str | os.PathLike) -> tuple[pd.DataFrame, list[str]]:
             pairs of a whole number and a number finite as float32, or names a
             landmark twice.
     """
-    columns = _read_columns(path)
-    rows = [text.split() for text in columns["landmarks"]]
-    try:
-        landmark_id, confidence = _parse(rows)
-    except ValueError:
-        _name_wrong_row(path, columns["id"], rows)
-        raise
-    pairs = np.array([len(words) // 2 for words in rows], np.int64)
-    row = np.repeat(np.arange(len(rows)), pairs)
-    ids = np.array(columns["id"], dtype=object)
+    ids, row, landmark_id, confidence = read_pairs(path)
     table = {
-        "id": ids[row],
+        "id": np.array(ids, dtype=object)[row],
         "landmark_id": landmark_id,
         "confidence": confidence,
-        "order": np.arange(len(row)) - (np.cumsum(pairs) - pairs)[row],
+        "order": np.arange(len(row)) - np.searchsorted(row, row),
     }
-    return pd.DataFrame(table).astype({"id": str}), columns["id"]
+    return pd.DataFrame(table).astype({"id": str}), ids
 
 
-def _parse(rows: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Many rows at once, which is several times as fast as one by one.
+def read_pairs(
+    path: str | os.PathLike,
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Reads a submission as arrays, in half the time of `read_submission`.
+
+    Returns:
+        All N ids; and of each pair in the file's order: its row, int64 [P],
+        rising, its landmark, int64 [P], and its confidence, float32 [P].
+
+    Raises:
+        InputError: as `read_submission`.
+    """
+    columns = _read_columns(path)
+    texts = columns["landmarks"]
+    try:
+        pairs, landmark_id, confidence = _parse(texts)
+    except ValueError:
+        _name_wrong_row(path, columns["id"], texts)
+        raise
+    row = np.repeat(np.arange(len(texts)), pairs)
+    return columns["id"], row, landmark_id, confidence
+
+
+def _parse(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows together, which takes a fraction of the time of one by one.
+
+    Returns:
+        How many pairs each row has, and all landmarks and confidences.
 
     Raises:
         ValueError: a row that is not pairs of a landmark and a confidence.
     """
-    if any(len(words) % 2 for words in rows):
+    words = " ; ".join([*texts, ""]).split()
+    ends = np.array([i for i, x in enumerate(words) if x == ";"], np.int64)
+    count = np.diff(ends, prepend=-1) - 1
+    if len(ends) != len(texts) or (count % 2).any():
         raise ValueError("write a confidence behind each landmark")
-    words = list(itertools.chain.from_iterable(rows))
+    words = [x for x in words if x != ";"]
     landmarks, confidences = words[::2], words[1::2]
     digits = "".join(landmarks)
     if digits and not (digits.isascii() and digits.isdigit()):
         raise ValueError("write landmarks as whole numbers")
     if max(map(len, landmarks), default=0) > _DIGITS:
         raise ValueError(f"write landmarks with {_DIGITS} digits at most")
-    if any(len(set(x[::2])) < len(x) // 2 for x in rows if len(x) > 2):
+    landmark_id = np.array(list(map(int, landmarks)), np.int64)
+    if (count > 2).any() and _named_twice(count // 2, landmark_id):
         raise ValueError("name a landmark once in a row")
     confidence = np.array(list(map(float, confidences)), np.float64)
     if not (np.abs(confidence) <= _FLOAT32_MAX).all():
         raise ValueError("write confidences as finite numbers")
-    return (
-        np.array(list(map(int, landmarks)), np.int64),
-        confidence.astype(np.float32),
-    )
+    return count // 2, landmark_id, confidence.astype(np.float32)
+
+
+def _named_twice(pairs: np.ndarray, landmark_id: np.ndarray) -> bool:
+    row = np.repeat(np.arange(len(pairs)), pairs)
+    order = np.lexsort((landmark_id, row))
+    steps = np.diff(np.stack([row, landmark_id])[:, order], axis=1)
+    return bool((steps == 0).all(axis=0).any())
 
 
 def _name_wrong_row(
-    path: str | os.PathLike, ids: list[str], rows: list[list[str]]
+    path: str | os.PathLike, ids: list[str], texts: list[str]
 ) -> None:
-    for name, words in zip(ids, rows):
+    for name, text in zip(ids, texts):
+        words = text.split()
         try:
             for word in words[::2]:
                 _landmark(word)
             for word in words[1::2]:
                 _confidence(word)
-            _parse([words])
+            _parse([text])
         except ValueError as error:
-            _refuse(path, name, error, " ".join(words))
+            _refuse(path, name, error, text)
 
 
 def write_submission(
@@ -246,11 +271,8 @@ def _read_columns(
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            rows = []
-            for row in reader:
-                if row and len(row) != len(header):
-                    raise csv.Error(f"{len(row)} of {len(header)} fields")
-                rows += [row] if row else []
+            # One list of texts, which are nothing to the garbage collector.
+            fields = _fields(reader, len(header))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(
             f"no such CSV file; give the path of one. Received: {path}"
@@ -270,13 +292,26 @@ def _read_columns(
             f"{path} needs the columns {','.join(required)} in its first line; "
             f"add {','.join(absent)}. Received: {','.join(header)[:80]!r}"
         )
-    columns = {name: [r[i] for r in rows] for i, name in enumerate(header)}
+    columns = {x: fields[i :: len(header)] for i, x in enumerate(header)}
     _check_ids(path, columns["id"])
     return columns
 
 
+def _fields(reader: Any, count: int) -> list[str]:
+    fields: list[str] = []
+    for row in reader:
+        if len(row) == count:
+            fields += row
+        elif row:
+            raise csv.Error(f"{len(row)} of {count} fields")
+    return fields
+
+
 def _check_ids(path: str | os.PathLike, ids: Sequence[str]) -> None:
-    seen: set[str] = set()
+    seen = set(ids)
+    if len(seen) == len(ids) and "" not in seen:
+        return
+    seen.clear()
     for name in ids:
         if not name or name in seen:
             what = "twice; keep one of its rows" if name else "without letters"

@@ -1,0 +1,149 @@
+import re
+
+import pytest
+
+from landmark_tf import InputError, ensemble, evaluate, score
+
+TRUTH = [(i, i % 5 if i % 2 else -1) for i in range(60)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two models of 60 queries, right in turn, and the truth."""
+    rows = {"truth": [], "a": [], "b": []}
+    for i, truth in TRUTH:
+        name = f"q{i:02}"
+        rows["truth"].append(f"{name},{truth if truth >= 0 else ''}")
+        for model, kind in (("a", 3), ("b", 4)):
+            right = truth >= 0 and i % kind
+            landmark = truth if right else (i + kind) % 5
+            rows[model].append(
+                f"{name},{landmark} {0.9 - i / 100 if right else 0.3 + i / 200}"
+            )
+    for name, lines in rows.items():
+        text = "id,landmarks\n" + "\n".join(lines) + "\n"
+        (tmp_path / f"{name}.csv").write_text(text)
+    return tmp_path
+
+
+def settings(files, **more):
+    both = tuple(str(files / f"{name}.csv") for name in "ab")
+    given = {"submissions": both, "out": str(files / "out.csv"), **more}
+    return ensemble.Config(**given)
+
+
+def gap(files, name):
+    given = {"submission": f"{files / name}", "solution": f"{files}/truth.csv"}
+    return score.run(score.Config(**given))["gap"]
+
+
+def test_average_of_two_files(files):
+    (files / "a.csv").write_text("id,landmarks\nx,1 0.5\ny,2 0.5\nz,\n")
+    (files / "b.csv").write_text("id,landmarks\nz,3 1\nx,1 0.25\ny,9 0.75\n")
+    facts = ensemble.run(settings(files))
+    assert (files / "out.csv").read_text() == (
+        "id,landmarks\nx,1 0.375\ny,2 0.5\nz,\n"
+    )
+    assert (facts["queries"], facts["predicted"]) == (3, 2)
+
+
+def test_automatic_weights_are_the_scores(files):
+    labelled = settings(files).submissions
+    for more in ({}, {"labelled": labelled}):
+        facts = ensemble.run(
+            settings(
+                files,
+                strategy="weighted",
+                weights="auto",
+                solution=str(files / "truth.csv"),
+                **more,
+            )
+        )
+        expected = [gap(files, "a.csv"), gap(files, "b.csv")]
+        assert facts["weights"] == pytest.approx(expected)
+    text = (files / "out.csv").read_text()
+    # q01: both right, 0.89 each; q03: b alone.
+    assert re.search(r"q01,1 0.889999\d*\n", text)
+
+
+def test_search_says_what_it_chose(files, capsys):
+    facts = ensemble.run(
+        settings(files, search=True, solution=str(files / "truth.csv"))
+    )
+    text = capsys.readouterr().out
+    assert "best single submission" in text and "had not seen" in text
+    assert gap(files, "out.csv") == pytest.approx(
+        facts["labelled_gap"], abs=0.01
+    )
+    assert facts["labelled_gap"] >= gap(files, "a.csv")
+    # The flags that it prints make the same file.
+    flags = re.search(r"best ensemble .*?(--strategy.*)", text)[1].split()
+    given = dict(x.lstrip("-").split("=", 1) for x in flags)
+    given["submissions"] = tuple(given["submissions"].split(","))
+    given["scale"] = float(given.get("scale", 0.5))
+    before = (files / "out.csv").read_text()
+    ensemble.run(settings(files, **given))
+    assert sorted((files / "out.csv").read_text().split()) == sorted(
+        before.split()
+    )
+
+
+def test_labelled_rows_that_are_ignored_do_not_count(files):
+    lines = (files / "truth.csv").read_text().splitlines()
+    usage = ["Public" if i < 40 else "Ignored" for i in range(60)]
+    marked = [f"{line},{use}" for line, use in zip(lines[1:], usage)]
+    (files / "truth.csv").write_text(
+        "\n".join(["id,landmarks,Usage", *marked]) + "\n"
+    )
+    facts = ensemble.run(
+        settings(
+            files,
+            strategy="soft_voting",
+            weights="auto",
+            solution=str(files / "truth.csv"),
+        )
+    )
+    expected = [gap(files, "a.csv"), gap(files, "b.csv")]
+    assert facts["weights"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"submissions": ("a.csv",)}, "two files.*Received: a.csv"),
+        ({"labelled": ("a.csv",)}, "--labelled.*Received: 1 for 2"),
+        ({"search": True}, "need --solution"),
+        ({"weights": "auto"}, "need --solution"),
+        ({"strategy": "weighted"}, "needs --weights"),
+        ({"strategy": "weighted", "weights": "1,x"}, "Received: '1,x'"),
+        ({"strategy": "weighted", "weights": "1"}, "2 numbers.*Received: 1"),
+        ({"scale": -1.0}, "0 or more.*Received: -1"),
+        ({"scale": float("nan")}, "0 or more.*Received: nan"),
+        ({"top_k": 0}, "Received: 0.5, 0"),
+        ({"out": "."}, "must be a file"),
+    ],
+)
+def test_bad_settings_are_named(files, change, words):
+    with pytest.raises(InputError, match=words):
+        ensemble.run(settings(files, **change))
+    assert not (files / "out.csv").exists()
+
+
+def test_truth_of_other_queries(files):
+    (files / "truth.csv").write_text("id,landmarks\nq00,1\n")
+    with pytest.raises(InputError, match="only ids of.*'q01' and 58 others"):
+        ensemble.run(
+            settings(files, search=True, solution=str(files / "truth.csv"))
+        )
+
+
+def test_evaluate_writes_both_files_that_a_search_needs(trained, tmp_path):
+    run, figures = trained
+    evaluate.run(
+        evaluate.Config(
+            run=str(run),
+            predictions=str(tmp_path / "a.csv"),
+            solution=str(tmp_path / "truth.csv"),
+        )
+    )
+    assert gap(tmp_path, "a.csv") == pytest.approx(figures["gap"], rel=1e-4)
