@@ -15,6 +15,8 @@ VERBS = (
     "ensemble",
     "score",
     "export",
+    "report",
+    "experiments",
 )
 
 
@@ -25,7 +27,7 @@ def main() -> None:
     for verb in VERBS:
         source = (folder / f"{verb}.py").read_text(encoding="utf-8")
         about = ast.get_docstring(ast.parse(source)).partition("\n")[0]
-        print(f"  {verb:10}{about}")
+        print(f"  {verb:13}{about}")
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from landmark_tf.models import folding, registry
 
 T = TypeVar("T")
 
-_FLAGS = "flags.txt"
+FLAGS = "flags.txt"
 _OF_DATASET = ("classes.csv", tfrecords.SETTINGS)
 # What may be there before the first state.
 _BEGUN = {
-    *(_FLAGS, *_OF_DATASET, ".lock", "history.csv"),
+    *(FLAGS, *_OF_DATASET, ".lock", "history.csv"),
     *("checkpoints", "logs", "vectors"),
 }
 
@@ -71,7 +71,7 @@ def create(
             other data.
     """
     begun = (path / "checkpoints" / "checkpoint", path / "model.keras")
-    if (path / _FLAGS).exists() and any(file.exists() for file in begun):
+    if (path / FLAGS).exists() and any(file.exists() for file in begun):
         _compare_settings(path, settings, free)
         for name in _OF_DATASET:
             theirs = (dataset.path / name).read_bytes()
@@ -103,15 +103,13 @@ def _is_fresh(path: pathlib.Path) -> bool:
 
 def record(path: pathlib.Path, settings: Any) -> None:
     """Writes the settings of a training that is held by this process."""
-    atomic.write_text(
-        path / _FLAGS, "\n".join(config.to_flags(settings)) + "\n"
-    )
+    atomic.write_text(path / FLAGS, "\n".join(config.to_flags(settings)) + "\n")
 
 
 def _compare_settings(
     path: pathlib.Path, settings: Any, free: Collection[str]
 ) -> None:
-    old = _read_flags(path, type(settings))
+    old = read_flags(path, type(settings))
     changed = [
         item.name
         for item in dataclasses.fields(settings)
@@ -125,18 +123,18 @@ def _compare_settings(
         raise InputError(
             f"{path} was trained with another "
             f"{', '.join('--' + name for name in changed)}; give the same "
-            f"(see {path / _FLAGS}) or another --run. "
+            f"(see {path / FLAGS}) or another --run. "
             f"Received: {' '.join(given)}"
         )
 
 
-def _read_flags(path: pathlib.Path, config_class: type[T]) -> T:
+def read_flags(path: pathlib.Path, config_class: type[T]) -> T:
     """What a run was trained with; flags that came later have their default."""
     try:
-        return config.parse(config_class, [f"--flagfile={path / _FLAGS}"])
+        return config.parse(config_class, [f"--flagfile={path / FLAGS}"])
     except flags.Error as error:
         raise InputError(
-            f"{path / _FLAGS} cannot be read ({error}); give another --run. "
+            f"{path / FLAGS} cannot be read ({error}); give another --run. "
             f"Received: {path}"
         ) from error
 
@@ -148,7 +146,7 @@ def open_run(path: str | pathlib.Path) -> Run:
         InputError: not a run directory, or no model has been saved yet.
     """
     path = pathlib.Path(path)
-    for name in (_FLAGS, "classes.csv", "model.keras"):
+    for name in (FLAGS, "classes.csv", "model.keras"):
         if not (path / name).is_file():
             raise InputError(
                 f"no {name} in the run directory; train one with python -m "
@@ -167,7 +165,7 @@ def open_run(path: str | pathlib.Path) -> Run:
             f"model.keras has {model.output_shape[-1]} classes and classes.csv "
             f"{len(classes)}; train again. Received: {path}"
         )
-    lines = (path / _FLAGS).read_text(encoding="utf-8").splitlines()
+    lines = (path / FLAGS).read_text(encoding="utf-8").splitlines()
     data = next((x for x in lines if x.startswith("--data=")), "--data=")
     return Run(
         path=path,

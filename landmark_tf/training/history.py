@@ -1,0 +1,79 @@
+"""What a run directory tells of its training."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import pandas as pd
+
+from landmark_tf import InputError
+from landmark_tf.models import registry
+from landmark_tf.training import run_directory, settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A training, finished or under way.
+
+    Attributes:
+        path: the run directory.
+        settings: what it was started with.
+        history: a row for each epoch, as in history.csv: `epoch` from 0,
+            `loss`, `accuracy`, `images_per_second`, `val_gap` and so on.
+        metrics: of metrics.json; empty before the training has ended.
+    """
+
+    path: pathlib.Path
+    settings: settings.Config
+    history: pd.DataFrame
+    metrics: dict[str, float]
+
+    def best(self) -> pd.Series:
+        """The epoch of the highest validation GAP, which model.keras is of."""
+        return self.history.loc[self.history["val_gap"].idxmax()]
+
+    def images_per_second(self) -> float:
+        """The median over the epochs, the first left out if there are more."""
+        rates = self.history["images_per_second"]
+        return float(rates.iloc[1:].median() if len(rates) > 1 else rates[0])
+
+    def parameters(self) -> int:
+        """The trainable parameters of model.keras."""
+        model = registry.load_model(self.path / "model.keras")
+        return sum(int(np.prod(x.shape)) for x in model.trainable_weights)
+
+
+def read(path: str | pathlib.Path) -> Training:
+    """Reads flags.txt, history.csv and metrics.json of a run directory.
+
+    Raises:
+        InputError: no run directory, or one without a validated epoch.
+    """
+    path = pathlib.Path(path)
+    for name in (run_directory.FLAGS, "history.csv", "model.keras"):
+        if not (path / name).is_file():
+            raise InputError(
+                f"no {name} there; give run directories of trainings that have "
+                f"done an epoch. Received: {path}"
+            )
+    try:
+        history = pd.read_csv(path / "history.csv")
+        rows = len(history.dropna(subset=["val_gap"]))
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"{path / 'history.csv'} cannot be read ({error}); leave this run "
+            f"out or train it again. Received: {path}"
+        ) from error
+    if not rows:
+        raise InputError(
+            "no epoch of the run was validated; train with "
+            f"--validation_split. Received: {path}"
+        )
+    metrics = path / "metrics.json"
+    return Training(
+        path,
+        run_directory.read_flags(path, settings.Config),
+        history,
+        json.loads(metrics.read_text()) if metrics.is_file() else {},
+    )

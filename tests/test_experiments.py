@@ -1,0 +1,146 @@
+import pathlib
+import re
+
+import pytest
+
+from landmark_tf import InputError, experiments
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture
+def programme(tmp_path):
+    """Two quick commands, and how they are run."""
+    path = tmp_path / "quick.txt"
+    (tmp_path / "x.csv").write_text("id,landmarks\na,1 0.5\n")
+    (tmp_path / "y.csv").write_text("id,landmarks\na,1 0.25\n")
+    write(path, tmp_path, "average", "max_confidence")
+    return path
+
+
+def write(path, folder, *strategies):
+    lines = ["# two ensembles", ""]
+    for strategy in strategies:
+        (folder / f"{strategy}.flags").write_text(f"--strategy={strategy}\n")
+        lines.append(
+            f"ensemble --submissions={folder}/x.csv,{folder}/y.csv "
+            f"--flagfile={folder}/{strategy}.flags "
+            f"--out={folder}/{strategy}.csv  # why"
+        )
+    path.write_text("\n".join(lines) + "\n")
+
+
+def run(path, **more):
+    logs = str(path.parent / "logs")
+    return experiments.run(
+        experiments.Config(programme=str(path), log_dir=logs, **more)
+    )
+
+
+def test_commands_run_in_order_and_once(programme, capfd):
+    assert run(programme) == {"done": 2, "failed": 0}
+    assert "a,1 0.375" in (programme.parent / "average.csv").read_text()
+    assert "a,1 0.5" in (programme.parent / "max_confidence.csv").read_text()
+    log = programme.parent / "logs" / "001_ensemble.log"
+    assert "average of 2 submissions" in log.read_text()
+    assert "average of 2 submissions" in capfd.readouterr().out
+    (programme.parent / "average.csv").unlink()
+    run(programme)
+    assert not (programme.parent / "average.csv").exists()
+
+
+def test_a_changed_flagfile_runs_again(programme):
+    run(programme)
+    base = programme.parent / "base.flags"
+    base.write_text("--strategy=correct\n")
+    flags = programme.parent / "average.flags"
+    flags.write_text(f"--flagfile={base}\n")
+    run(programme)
+    assert "a,1 0.25" in (programme.parent / "average.csv").read_text()
+    base.write_text("--strategy=boost\n--scale=1\n")  # behind the flagfile
+    run(programme)
+    assert "a,1 0.75" in (programme.parent / "average.csv").read_text()
+
+
+def test_a_failure_stops_and_the_rest_goes_on_later(programme, capfd):
+    (programme.parent / "x.csv").rename(programme.parent / "hidden.csv")
+    with pytest.raises(InputError, match="line 3 failed.*logs.*1 failed"):
+        run(programme)
+    assert "no such CSV file" in capfd.readouterr().out
+    (programme.parent / "hidden.csv").rename(programme.parent / "x.csv")
+    assert run(programme)["done"] == 2
+
+
+def test_keep_going_counts_the_failures(programme):
+    text = programme.read_text().replace("--out=", "--unknown --out=", 1)
+    programme.write_text(text)
+    with pytest.raises(InputError, match="Received: 1 failed"):
+        run(programme, keep_going=True)
+    assert (programme.parent / "max_confidence.csv").exists()
+
+
+def test_a_dry_run_runs_nothing(programme, capsys):
+    assert run(programme, dry_run=True) == {"done": 0, "failed": 0}
+    assert capsys.readouterr().out.count("to do  ensemble") == 2
+    assert not (programme.parent / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no command"),
+        ("# nothing\n", "no command"),
+        ("rm -rf x\n", "begins with a verb.*Received: 'rm'"),
+        ("../train --x\n", "begins with a verb"),
+        ("train 'x\n", "line 1: No closing quotation"),
+        ("train --flagfile=nowhere.flags\n", "no such flagfile.*nowhere"),
+    ],
+)
+def test_bad_programmes_are_named(tmp_path, text, words):
+    path = tmp_path / "bad.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        run(path)
+
+
+def test_no_such_programme(tmp_path):
+    with pytest.raises(InputError, match="no such programme.*nowhere.txt"):
+        run(tmp_path / "nowhere.txt")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(map(str, (ROOT / "configs").rglob("programme.txt")))
+)
+def test_programmes_parse(path, monkeypatch):
+    """Every command has flags that its verb knows; every input is made."""
+    import importlib
+
+    from landmark_tf import config
+
+    monkeypatch.chdir(ROOT)
+    for step in experiments.read(path):
+        module = importlib.import_module(f"landmark_tf.{step.words[0]}")
+        config.parse(module.Config, step.words[1:])
+
+
+@pytest.mark.parametrize(
+    "path", sorted(map(str, (ROOT / "configs").rglob("layout.csv")))
+)
+def test_layouts_show_what_programmes_make(path, monkeypatch):
+    import pandas as pd
+
+    from landmark_tf import config
+    from landmark_tf.training import settings
+
+    monkeypatch.chdir(ROOT)
+    made = set()
+    for step in experiments.read(
+        str(pathlib.Path(path).parent / "programme.txt")
+    ):
+        if step.words[0] == "train":
+            made.add(config.parse(settings.Config, step.words[1:]).run)
+        for word in step.words:
+            if match := re.match("--out=(.*)", word):
+                made |= {match[1], f"{match[1]}/submission.csv"}
+    shown = pd.read_csv(path, dtype=str, keep_default_na=False)["path"]
+    assert set(shown) <= made
