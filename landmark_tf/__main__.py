@@ -14,6 +14,7 @@ VERBS = (
     "verify",
     "ensemble",
     "score",
+    "explain",
     "export",
     "report",
     "experiments",

@@ -31,7 +31,7 @@ def pictures(
     table = tfrecords.read_table(dataset, split)
     wanted = table[table["landmark_id"].isin(list(landmarks))]
     wanted = wanted.groupby("landmark_id").head(each)
-    jpegs = _read(dataset, split, set(wanted.index))
+    jpegs = read_rows(dataset, split, set(wanted.index))
     found: dict[int, list[tuple[str, bytes]]] = {}
     for row, name, landmark in zip(
         wanted.index, wanted["id"], wanted["landmark_id"]
@@ -40,7 +40,7 @@ def pictures(
     return found
 
 
-def _read(
+def read_rows(
     dataset: tfrecords.Dataset, split: str, rows: set[int]
 ) -> dict[int, bytes]:
     """The JPEGs of some rows of `tfrecords.read_table`."""

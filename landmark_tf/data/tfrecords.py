@@ -236,6 +236,18 @@ def read_classes(path: Path) -> pd.DataFrame:
     return classes
 
 
+def landmark_names(classes: pd.DataFrame) -> list[str]:
+    """The landmarks' names by label; where there is none, their ids.
+
+    Args:
+        classes: as from `read_classes`.
+    """
+    ids = classes["landmark_id"].astype(str)
+    if "category" not in classes:
+        return ids.tolist()
+    return classes["category"].where(classes["category"] != "", ids).tolist()
+
+
 def _damage(builder: Any) -> str:
     """What is wrong with the shards' files; empty: they are all there."""
     for info in builder.info.splits.values():

@@ -19,9 +19,8 @@ def names(training: Training | None) -> Mapping[int, str]:
     if training is None:
         return {}
     classes = tfrecords.read_classes(training.path)
-    if "category" not in classes:
-        return {}
-    return dict(zip(classes["landmark_id"], classes["category"]))
+    called = tfrecords.landmark_names(classes)
+    return dict(zip(classes["landmark_id"], called))
 
 
 def confused(

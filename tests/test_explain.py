@@ -1,0 +1,80 @@
+import pathlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from landmark_tf import InputError, explain
+
+
+def settings(trained, tmp_path, **more):
+    given = {"run": (str(trained[0]),), "out": str(tmp_path / "out"), **more}
+    return explain.Config(samples=2, **given)
+
+
+@pytest.fixture
+def photographs(toy):
+    ids = pd.read_csv(toy / "test.csv")["id"][:2]
+    return tuple(str(next((toy / "test").rglob(f"{x}.jpg"))) for x in ids)
+
+
+def test_a_picture_for_each_photograph(trained, photographs, tmp_path):
+    both = (str(trained[0]),) * 2
+    written = explain.run(settings(trained, tmp_path, images=photographs[:1]))
+    (one,) = written
+    assert one.name == pathlib.Path(photographs[0]).stem + ".png"
+    # Two runs are two lines, and an old picture is not replaced.
+    (two,) = explain.run(
+        settings(trained, tmp_path, images=photographs[:1], run=both[:1])
+    )
+    assert two != one and one.exists()
+    assert np.asarray(Image.open(one)).std() > 20
+
+
+def test_a_photograph_that_cannot_be_read(
+    trained, photographs, tmp_path, capsys
+):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    written = explain.run(
+        settings(trained, tmp_path, images=(str(bad), photographs[0]))
+    )
+    assert len(written) == 1
+    assert f"{bad} cannot be read" in capsys.readouterr().out
+    with pytest.raises(InputError, match="none of.*Received: .*bad.jpg"):
+        explain.run(settings(trained, tmp_path, images=(str(bad),)))
+
+
+def test_a_gallery_of_a_split(trained, dataset, tmp_path):
+    written = explain.run(settings(trained, tmp_path, gallery=True, count=3))
+    out = tmp_path / "out"
+    listing = pd.read_csv(out / "gallery.csv", dtype={"true_name": str})
+    assert {x.stem for x in written} == set(listing["kind"])
+    mistakes = listing[listing["kind"] == "mistakes"]
+    assert (mistakes["label"] != mistakes["predicted"]).all()
+    assert mistakes["confidence"].is_monotonic_decreasing
+    none = listing[listing["label"] < 0]
+    assert (none["true_name"] == "no landmark").all()
+    successes = listing[listing["kind"] == "successes"]
+    assert (successes["label"] == successes["predicted"]).all()
+    for path in written:
+        assert np.asarray(Image.open(path)).std() > 20
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "either --images or --gallery"),
+        ({"images": ("a.jpg",), "gallery": True}, "either"),
+        ({"gallery": True, "run": ("a", "b")}, "takes one run"),
+        ({"images": ("a.jpg",), "noise": 2.0}, "--noise.*Received: 2"),
+        ({"images": ("a.jpg",), "count": 0}, "at least 1"),
+        ({"images": ("a.jpg",), "run": ("nowhere",)}, "nowhere"),
+        ({"images": ("a.jpg",), "landmark_id": 5}, "not know.*Received: 5"),
+        ({"gallery": True, "split": "nothing"}, "no such split"),
+    ],
+)
+def test_bad_settings_are_named(trained, tmp_path, change, words):
+    with pytest.raises(InputError, match=words):
+        explain.run(settings(trained, tmp_path, **change))
