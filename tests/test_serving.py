@@ -166,9 +166,8 @@ def client(place, where, files, classes="exported/photos/1/assets.extra/"):
 
 
 def test_the_python_client(place, photographs, predicted, tmp_path):
-    facts = json.loads(
-        (place / "exported/photos/1/assets.extra/export.json").read_text()
-    )
+    extra = place / "exported/photos/1/assets.extra"
+    facts = json.loads((extra / "export.json").read_text())
     with tf_serving.serving(place / "exported/photos", "photos") as where:
         done = client(place, where, photographs[1])
         (tmp_path / "note.jpg").write_text("not a picture")
