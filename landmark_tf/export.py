@@ -5,7 +5,9 @@
 Its signature `serving_default` takes `image_bytes`, string [N] (any JPEG or
 PNG), and returns `landmark_id` int64 [N, k], `confidence` float32 [N, k]
 (falling) and `is_landmark` bool [N]: whether the first confidence reaches the
-threshold. Loading it needs TensorFlow and no code of this package.
+threshold. Loading it needs TensorFlow and no code of this package;
+docs/serving.md shows how TensorFlow Serving serves it, for which --out ends in
+a version: exported/photos/1. The folder appears when all of it is there.
 
 Withdrawing the least confident predictions never raises GAP, so GAP chooses
 the threshold as the highest one that keeps the share --keep_gap of it, on a
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from landmark_tf import InputError, command, config
 
 if TYPE_CHECKING:
+    from landmark_tf.predictions import serving
     from landmark_tf.training import run_directory
 
 
@@ -47,6 +50,11 @@ class Config:
         "validation", help="split to choose the threshold on"
     )
     batch_size: int = config.field(64, help="pictures of one step")
+    warmup_batches: tuple[int, ...] = config.field(
+        (1, 8),
+        help="pictures, 1 to 1000, in each of the requests with which "
+        "TensorFlow Serving warms up; empty: no such requests",
+    )
 
 
 def run(settings: Config) -> pathlib.Path:
@@ -59,7 +67,7 @@ def run(settings: Config) -> pathlib.Path:
     _check(settings, out)
     from landmark_tf.files import quiet
 
-    tf = quiet.import_tensorflow()
+    quiet.import_tensorflow()
     from landmark_tf.predictions import serving
     from landmark_tf.training import run_directory
 
@@ -80,6 +88,23 @@ def run(settings: Config) -> pathlib.Path:
         threshold=facts["threshold"],
     )
     facts |= {"image_size": trained.image_size, "top_k": recogniser.top_k}
+    _save(recogniser, out, facts, trained.path, settings.warmup_batches)
+    print(f"{out}: serving_default takes image_bytes")
+    return out
+
+
+def _save(
+    recogniser: "serving.Recogniser",
+    out: pathlib.Path,
+    facts: dict[str, Any],
+    run: pathlib.Path,
+    warmup_batches: tuple[int, ...],
+) -> None:
+    """Writes the folder beside its place, and moves it there when complete."""
+    import tensorflow as tf
+
+    from landmark_tf.predictions import warmup
+
     temporary = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -91,14 +116,14 @@ def run(settings: Config) -> pathlib.Path:
         extra = temporary / "assets.extra"
         extra.mkdir()
         (extra / "export.json").write_text(json.dumps(facts, indent=2) + "\n")
-        shutil.copyfile(trained.path / "classes.csv", extra / "classes.csv")
+        shutil.copyfile(run / "classes.csv", extra / "classes.csv")
+        if warmup_batches:
+            warmup.write(extra / warmup.FILE, warmup_batches)
         if out.exists():
             out.rmdir()
         temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    print(f"{out}: serving_default takes image_bytes")
-    return out
 
 
 def choose_threshold(
@@ -161,6 +186,12 @@ def _check(settings: Config, out: pathlib.Path) -> None:
         raise InputError(
             "--keep_gap must lie above 0 and up to 1. "
             f"Received: {settings.keep_gap}"
+        )
+    sizes = settings.warmup_batches
+    if len(sizes) > 1000 or not all(1 <= size <= 1000 for size in sizes):
+        raise InputError(
+            "--warmup_batches must be at most 1000 numbers from 1 to 1000. "
+            f"Received: {config.to_text(sizes)[:80]}"
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
