@@ -119,7 +119,6 @@ def test_networks_of_the_table(name):
         explainer.logits(pictures), expected, rtol=1e-3, atol=1e-3
     )
     saliency = explainer.saliency(pictures, classes)
-    # A step along one pixel changes the score as the gradient says.
     heat = explainer.grad_cam(pictures, classes)
     for found in (saliency, heat):
         assert found.shape == (2, 64, 64) and np.isfinite(found).all()
@@ -131,7 +130,7 @@ def test_networks_of_the_table(name):
 
 def test_a_pixel_moves_the_score_as_its_saliency_says():
     model = cases.build("resnet18")
-    pictures = np.full((1, 64, 64, 3), 128, np.uint8)
+    pictures = cases.pictures(1, 64)
     explainer = Explainer(model)
     saliency = explainer.saliency(pictures, np.array([2]))[0]
     y, x = np.unravel_index(saliency.argmax(), saliency.shape)
@@ -144,6 +143,19 @@ def test_a_pixel_moves_the_score_as_its_saliency_says():
             ends.append(explainer.logits(moved)[0, 2])
         slopes.append(abs(ends[1] - ends[0]) / 0.5)
     assert max(slopes) == pytest.approx(saliency[y, x], rel=0.1)
+
+
+def test_one_picture_is_explained_as_among_others():
+    model = cases.build("resnet18")
+    pictures, classes = cases.pictures(3, 64), np.array([1, 3, 0])
+    explainer = Explainer(model)
+    for what in (explainer.saliency, explainer.grad_cam):
+        together = what(pictures, classes)
+        for i in range(3):
+            alone = what(pictures[i : i + 1], classes[i : i + 1])
+            np.testing.assert_allclose(
+                alone[0], together[i], rtol=1e-3, atol=1e-4
+            )
 
 
 def test_masks_are_what_the_layers_give():
