@@ -4,6 +4,7 @@ import ast
 import pathlib
 
 VERBS = (
+    "download",
     "prepare",
     "train",
     "evaluate",
