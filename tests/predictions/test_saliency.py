@@ -107,8 +107,10 @@ def test_nothing_speaks_for_a_class():
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "seatt_base56"])
 def test_networks_of_the_table(name):
+    keras.utils.set_random_seed(0)  # some random networks say nothing at all
     if name == "mobilenet_v2":
         model = registry.create_model(name, num_classes=5, image_size=64)
+        cases.scramble(model)
     else:
         model = cases.build(name)
     rng = np.random.default_rng(0)
@@ -119,16 +121,19 @@ def test_networks_of_the_table(name):
         explainer.logits(pictures), expected, rtol=1e-3, atol=1e-3
     )
     saliency = explainer.saliency(pictures, classes)
-    heat = explainer.grad_cam(pictures, classes)
-    for found in (saliency, heat):
-        assert found.shape == (2, 64, 64) and np.isfinite(found).all()
-        assert found.min() >= 0 and found.max() > 0
-    assert heat.max() == pytest.approx(1)
+    assert saliency.shape == (2, 64, 64) and np.isfinite(saliency).all()
+    assert saliency.min() >= 0 and saliency.max() > 0
+    # Of five classes some have features that speak for them.
+    heat = explainer.grad_cam(pictures[[0] * 5], np.arange(5))
+    assert heat.shape == (5, 64, 64) and heat.min() == 0
+    most = heat.max(axis=(1, 2))
+    assert ((most == 0) | (most > 0.999)).all() and most.any()
     masks = explainer.masks(pictures)
     assert bool(masks) == name.startswith("seatt")
 
 
 def test_a_pixel_moves_the_score_as_its_saliency_says():
+    keras.utils.set_random_seed(0)
     model = cases.build("resnet18")
     pictures = cases.pictures(1, 64)
     explainer = Explainer(model)
@@ -146,6 +151,7 @@ def test_a_pixel_moves_the_score_as_its_saliency_says():
 
 
 def test_one_picture_is_explained_as_among_others():
+    keras.utils.set_random_seed(0)
     model = cases.build("resnet18")
     pictures, classes = cases.pictures(3, 64), np.array([1, 3, 0])
     explainer = Explainer(model)
@@ -159,6 +165,7 @@ def test_one_picture_is_explained_as_among_others():
 
 
 def test_masks_are_what_the_layers_give():
+    keras.utils.set_random_seed(0)
     model = cases.build("seatt_base56")
     pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3))
     found = Explainer(model).masks(pictures.astype(np.uint8))
