@@ -16,6 +16,7 @@ VERBS = (
     "ensemble",
     "score",
     "explain",
+    "app",
     "export",
     "report",
     "experiments",

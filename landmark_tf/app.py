@@ -1,0 +1,170 @@
+r"""A page to drop photographs on: the landmark, or that there is none.
+
+    pip install -e '.[app]'
+    python -m landmark_tf.app --run=runs/quickstart
+    python -m landmark_tf.app --run=runs/quickstart --features=features/train \
+        --image_root=toy_photos/train
+
+Says the landmark's name with its confidence, shows the five most likely with a
+training picture of each and where the network looked. With --features, made by
+`extract`, local features have the last word, and the ones that agree are drawn
+where --image_root has the training photographs.
+
+The page is on http://127.0.0.1:7860, for this machine alone unless --host says
+otherwise; nothing leaves the machine.
+"""
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+from landmark_tf import InputError, command, config
+
+if TYPE_CHECKING:
+    from landmark_tf.reports.guide import Guide
+
+_LARGEST = "20mb"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the page."""
+
+    run: str = config.field(help="run directory of a training")
+    data: str = config.field(
+        "", help="dataset folder; none: the one it was trained on"
+    )
+    features: str = config.field(
+        "", help="features of the training pictures, to verify with"
+    )
+    image_root: str = config.field(
+        "", help="folder of the training photographs, to draw what agrees"
+    )
+    threshold: float = config.field(
+        0.5, help="confidence from which on a landmark is named, in [0, 1]"
+    )
+    min_inliers: float = config.field(
+        15.0, help="local features that have to agree, with --features"
+    )
+    host: str = config.field("127.0.0.1", help="address to listen on")
+    port: int = config.field(7860, help="port to listen on")
+
+
+def run(settings: Config) -> None:
+    """Serves the page until it is interrupted.
+
+    Raises:
+        InputError: no Gradio, no such run or features, or the port is taken.
+    """
+    _check(settings)
+    page = build(guide(settings))
+    try:
+        page.launch(
+            server_name=settings.host,
+            server_port=settings.port,
+            max_file_size=_LARGEST,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise InputError(
+            "the page cannot listen there; choose another --port or --host. "
+            f"Received: {settings.host}:{settings.port}"
+        ) from error
+    print(
+        f"http://{settings.host}:{settings.port} (Ctrl-C ends it)", flush=True
+    )
+    page.block_thread()
+
+
+def _check(settings: Config) -> None:
+    if not 0 <= settings.threshold <= 1 or settings.min_inliers < 0:
+        raise InputError(
+            "--threshold must lie between 0 and 1 and --min_inliers be 0 or "
+            f"more. Received: {settings.threshold:g}, {settings.min_inliers:g}"
+        )
+    if not 0 < settings.port < 65536:
+        raise InputError(
+            f"--port must lie between 1 and 65535. Received: {settings.port}"
+        )
+
+
+def guide(settings: Config) -> "Guide":
+    """Loads what the page answers with."""
+    from landmark_tf.files import quiet
+
+    quiet.import_tensorflow()
+    from landmark_tf.reports.guide import Guide, Verifier
+    from landmark_tf.training import run_directory
+
+    trained = run_directory.open_run(settings.run)
+    verifier = None
+    if settings.features:
+        verifier = Verifier(
+            settings.features,
+            trained,
+            data=settings.data,
+            image_root=settings.image_root,
+            min_inliers=settings.min_inliers,
+        )
+    return Guide(
+        trained,
+        data=settings.data,
+        threshold=settings.threshold,
+        verifier=verifier,
+    )
+
+
+def build(answers: "Guide") -> Any:
+    """The page, a `gradio.Blocks`.
+
+    Raises:
+        InputError: Gradio is not installed.
+    """
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    try:
+        import gradio
+    except ImportError as error:
+        raise InputError(
+            "the page needs Gradio: pip install -e '.[app]'. Received: no "
+            "module gradio"
+        ) from error
+
+    def show(path: str | None) -> tuple:
+        if not path:
+            return "", None, None, None, []
+        found = answers.answer(path)
+        gallery = [
+            (picture, f"{name} {confidence:.2f}")
+            for name, confidence, picture in found.likely
+            if picture is not None
+        ]
+        pictures = (found.picture, found.saliency, found.matches)
+        return (f"## {found.sentence}", *pictures, gallery)
+
+    with gradio.Blocks(title="landmark_tf") as page:
+        gradio.Markdown("# Which landmark is it?")
+        with gradio.Row():
+            with gradio.Column():
+                file = gradio.File(label="Drop a photograph")
+                sentence = gradio.Markdown(elem_id="answer")
+            picture = gradio.Image(label="the photograph", interactive=False)
+            saliency = gradio.Image(
+                label="where the network looked", interactive=False
+            )
+        gallery = gradio.Gallery(
+            label="the most likely landmarks, a training picture of each",
+            columns=5,
+            height=240,
+            interactive=False,
+        )
+        matches = gradio.Image(
+            label="local features that agree with a training picture",
+            interactive=False,
+        )
+        file.change(show, file, [sentence, picture, saliency, matches, gallery])
+    return page
+
+
+if __name__ == "__main__":
+    command.main(run, Config)

@@ -1,0 +1,205 @@
+"""The demo page: its answers, and the page itself in a browser."""
+
+import csv
+import importlib.util
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from landmark_tf import InputError, app, extract
+from landmark_tf.reports.guide import Guide, Verifier
+from landmark_tf.training import run_directory
+from tests import browser
+
+
+@pytest.fixture(scope="module")
+def features(toy, tmp_path_factory):
+    out = tmp_path_factory.mktemp("features") / "train"
+    extract.run(
+        extract.Config(
+            csv=(str(toy / "train.csv"),),
+            image_root=str(toy / "train"),
+            out=str(out),
+            workers=1,
+        )
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def photograph(toy):
+    """A test photograph that shows a landmark."""
+    with open(toy / "recognition_solution.csv", newline="") as file:
+        name = next(x["id"] for x in csv.DictReader(file) if x["landmarks"])
+    return str(next((toy / "test").rglob(f"{name}.jpg")))
+
+
+@pytest.fixture(scope="module")
+def run(trained):
+    return run_directory.open_run(trained[0])
+
+
+def test_the_five_most_likely_with_a_picture_of_each(run, photograph):
+    answer = Guide(run, threshold=0.0).answer(photograph)
+    confidences = [confidence for _, confidence, _ in answer.likely]
+    assert len(answer.likely) == min(5, len(run.classes))
+    assert confidences == sorted(confidences, reverse=True)
+    assert answer.sentence.startswith(f"This is {answer.likely[0][0]}, with")
+    for _, _, picture in answer.likely:
+        assert picture.dtype == np.uint8 and picture.shape[-1] == 3
+    assert answer.saliency.shape[0] >= 320 and answer.saliency.std() > 5
+    assert answer.picture.shape == np.asarray(Image.open(photograph)).shape
+    assert answer.matches is None
+
+
+def test_below_the_threshold_there_is_no_landmark(run, photograph):
+    answer = Guide(run, threshold=1.0).answer(photograph)
+    assert answer.sentence.startswith("No landmark. The most likely would be")
+
+
+def test_the_confidence_is_that_of_predict(run, photograph, tmp_path):
+    from landmark_tf import predict
+    from landmark_tf.predictions import submission
+
+    path = pathlib.Path(photograph)
+    (tmp_path / "one.csv").write_text(f"id\n{path.stem}\n")
+    predict.run(
+        predict.Config(
+            run=str(run.path),
+            csv=str(tmp_path / "one.csv"),
+            image_root=str(path.parents[3]),
+            out=str(tmp_path / "out.csv"),
+        )
+    )
+    pairs, _ = submission.read_submission(tmp_path / "out.csv")
+    _, confidence, _ = Guide(run).answer(photograph).likely[0]
+    assert confidence == pytest.approx(pairs["confidence"][0], rel=1e-4)
+
+
+def test_a_training_photograph_confirms_itself(run, features, toy):
+    """Of its own landmark it has all features, of another hardly any."""
+    verifier = Verifier(features, run, image_root=str(toy / "train"))
+    landmark, other = run.classes["landmark_id"].tolist()[:2]
+    name = verifier._ids[landmark][0]
+    with Image.open(next((toy / "train").rglob(f"{name}.jpg"))) as picture:
+        verdict = verifier(picture.convert("RGB"), landmark)
+        wrong = verifier(picture.convert("RGB"), other)
+    assert verdict.inliers > 3 * wrong.inliers
+    assert verdict.compared > 0 and verdict.matches.ndim == 3
+    assert verifier(picture.convert("RGB"), 999).compared == 0
+
+
+def test_verification_has_the_last_word(run, features, photograph):
+    for least, words in ((0.0, "confirms it"), (1e6, "does not confirm it")):
+        verifier = Verifier(features, run, min_inliers=least)
+        answer = Guide(run, threshold=1.0, verifier=verifier).answer(photograph)
+        assert words in answer.sentence
+        assert answer.sentence.startswith("This is") == (least == 0)
+        assert answer.matches is None  # without the photographs
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"\xff\xd8\xff\xe0 no more"])
+def test_a_bad_file_gets_a_sentence(run, tmp_path, data):
+    path = tmp_path / "bad.jpg"
+    path.write_bytes(data)
+    answer = Guide(run).answer(str(path))
+    assert answer.sentence.startswith("This file is no photograph")
+    assert answer.picture is None and answer.likely == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"threshold": 2.0}, "Received: 2, 15"),
+        ({"port": 0}, "Received: 0"),
+        ({"run": "nowhere"}, "nowhere"),
+        ({"features": "nowhere"}, "nowhere"),
+    ],
+)
+def test_bad_settings_are_named(trained, change, words):
+    with pytest.raises(InputError, match=words):
+        app.run(app.Config(**{"run": str(trained[0]), **change}))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("gradio") is not None, reason="Gradio is here"
+)
+def test_without_gradio_it_says_what_to_install():
+    with pytest.raises(InputError, match=r"pip install -e '.\[app\]'"):
+        app.build(None)
+
+
+@pytest.fixture(scope="module")
+def page(trained, features, toy):
+    """The address of the page, served by another process."""
+    pytest.importorskip("gradio")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [
+        *(sys.executable, "-m", "landmark_tf.app", f"--run={trained[0]}"),
+        *(f"--features={features}", f"--image_root={toy / 'train'}"),
+        f"--port={port}",
+    ]
+    process = subprocess.Popen(words, env={**os.environ})
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            assert process.poll() is None and time.monotonic() < deadline
+            try:
+                urllib.request.urlopen(address, timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(page, photograph, tmp_path):
+    huge, text, cut = (tmp_path / x for x in ("huge.jpg", "a.txt", "cut.jpg"))
+    huge.write_bytes(bytes(21_000_000))
+    text.write_text("no picture")
+    cut.write_bytes(pathlib.Path(photograph).read_bytes()[:1500])
+    expected = {
+        photograph: "local features agree",
+        str(text): "no photograph that can be read",
+        str(cut): "no photograph that can be read",
+        str(huge): "exceed the maximum allowed size",
+    }
+    with browser.chromium(tmp_path / "profile") as driver:
+        for file, words in expected.items():
+            upload(driver, page, file, words)
+        upload(driver, page, photograph, expected[photograph])
+        wait(lambda: len(driver.find_elements("tag name", "img")) >= 5)
+        driver.save_screenshot(str(tmp_path / "page.png"))
+    shot = np.asarray(Image.open(tmp_path / "page.png"))
+    assert shot.std() > 10
+
+
+def upload(driver, page, file, words):
+    """Gives the page a file, and waits for what it has to say."""
+    driver.get(page)
+    wait(lambda: driver.find_elements("css selector", "input[type=file]"))
+    driver.find_element("css selector", "input[type=file]").send_keys(file)
+    wait(lambda: words in driver.find_element("tag name", "body").text)
+    assert "Traceback" not in driver.find_element("tag name", "body").text
+
+
+def wait(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return found
