@@ -147,3 +147,14 @@ def test_evaluate_writes_both_files_that_a_search_needs(trained, tmp_path):
         )
     )
     assert gap(tmp_path, "a.csv") == pytest.approx(figures["gap"], rel=1e-4)
+
+
+def test_the_flag_offers_what_there_is():
+    import dataclasses
+
+    from landmark_tf.predictions import ensembling
+
+    (flag,) = (
+        x for x in dataclasses.fields(ensemble.Config) if x.name == "strategy"
+    )
+    assert flag.metadata["choices"] == ensembling.STRATEGIES
