@@ -95,7 +95,7 @@ def reliability(tables: Mapping[str, pd.DataFrame]) -> bytes:
     Args:
         tables: as from `reliability.bins`, by the name in the legend.
     """
-    figure = Figure(figsize=(6, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     for name, table in tables.items():
@@ -104,8 +104,8 @@ def reliability(tables: Mapping[str, pd.DataFrame]) -> bytes:
         edges = [*table["low"], 1.0]
         counts.stairs(table["predictions"], edges)
     axes.set_ylabel("share of right predictions")
-    axes.set_ylim(0, 1)
-    axes.legend(fontsize=8)
+    axes.set_ylim(0, 1.02)
+    figure.legend(fontsize=8, loc="outside right upper")
     counts.set_xlabel("confidence")
     counts.set_ylabel("predictions")
     for x in (axes, counts):
