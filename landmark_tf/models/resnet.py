@@ -38,6 +38,7 @@ TABLE = {
     "resnet18": ResNet(
         depths=(2, 2, 2, 2), bottleneck=False, schemes=_TORCHVISION
     ),
+    "resnet34": ResNet(depths=_D50, bottleneck=False, schemes=_TORCHVISION),
     "resnet50": ResNet(depths=_D50, schemes=_TORCHVISION),
     "resnet101": ResNet(depths=_D101, schemes=_TORCHVISION),
     "resnext50_32x4d": ResNet(

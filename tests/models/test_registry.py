@@ -13,6 +13,7 @@ PUBLISHED = {
     "legacy_se_resnext50_32x4d": 27_559_896,
     "mobilenet_v2": 3_504_872,
     "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
     "resnet50": 25_557_032,
     "resnet101": 44_549_160,
     "resnext50_32x4d": 25_028_904,

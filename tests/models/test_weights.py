@@ -665,6 +665,7 @@ def test_help_imports_no_keras():
 
 # The whole networks, against timm's.
 TIMM = {
+    "resnet34": "resnet34",
     "resnet50": "resnet50",
     "resnet101": "resnet101",
     "resnext50_32x4d": "resnext50_32x4d",
