@@ -93,6 +93,23 @@ def test_submissions_alone(scored, tmp_path):
     assert "half" in cells(page)
 
 
+def test_runs_of_one_name_in_two_folders_are_both_shown(scored, tmp_path):
+    import shutil
+
+    run, _ = scored
+    twins = [tmp_path / side / "same" for side in ("left", "right")]
+    for twin in twins:
+        shutil.copytree(run, twin)
+    page = make(
+        scored,
+        tmp_path,
+        runs=tuple(map(str, twins)),
+        submissions=(),
+        solution="",
+    )
+    assert {str(twin) for twin in twins} <= set(cells(page))
+
+
 def test_a_layout_groups_and_names(scored, tmp_path):
     run, folder = scored
     layout = tmp_path / "layout.csv"
@@ -110,6 +127,18 @@ def test_a_layout_groups_and_names(scored, tmp_path):
     found = cells(page)
     assert found.index("half") < found.index("whole")
     assert (page.parent / "curves_02.png").exists()
+
+
+def test_two_of_a_group_have_two_names(scored, tmp_path):
+    _, folder = scored
+    layout = tmp_path / "layout.csv"
+    layout.write_text(
+        "group,title,name,path\n"
+        f"Table 2,,one,{folder / 'half.csv'}\n"
+        f"Table 2,,,{folder / 'one.csv'}\n"
+    )
+    with pytest.raises(InputError, match="have one name.*Received: 'one'"):
+        make(scored, tmp_path, runs=(), layout=str(layout))
 
 
 @pytest.mark.parametrize(
