@@ -29,7 +29,8 @@ from landmark_tf import InputError, command, config
 
 if TYPE_CHECKING:
     from landmark_tf.predictions.ensemble_search import Truth
-    from landmark_tf.predictions.ensembling import Choice, Votes
+    from landmark_tf.predictions.ensembling import Choice
+    from landmark_tf.predictions.votes import Votes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,8 +88,9 @@ def run(settings: Config) -> dict[str, Any]:
     """
     _check(settings)
     from landmark_tf.predictions import ensembling, submission
+    from landmark_tf.predictions.votes import read_votes
 
-    votes = ensembling.read(settings.submissions)
+    votes = read_votes(settings.submissions)
     facts: dict[str, Any] = {}
     if settings.search:
         choice, facts = _search(settings, *_labelled(settings, votes))
@@ -174,13 +176,13 @@ def _labelled(settings: Config, votes: "Votes") -> tuple["Votes", "Truth"]:
     """What the models say of labelled queries, and the truth."""
     from landmark_tf.predictions import (
         ensemble_search,
-        ensembling,
         scoring,
         submission,
     )
+    from landmark_tf.predictions.votes import read_votes
 
     if settings.labelled:
-        votes = ensembling.read(settings.labelled)
+        votes = read_votes(settings.labelled)
     solution = submission.read_solution(settings.solution)
     first = (settings.labelled or settings.submissions)[0]
     scoring.check_same_ids(votes.ids, solution, first, settings.solution)

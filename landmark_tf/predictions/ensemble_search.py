@@ -14,7 +14,8 @@ import pandas as pd
 
 from landmark_tf import InputError
 from landmark_tf.predictions import gap
-from landmark_tf.predictions.ensembling import Choice, Votes
+from landmark_tf.predictions.ensembling import Choice
+from landmark_tf.predictions.votes import Votes
 
 _SCALES = (0.1, 0.2, 0.5, 1.0, 2.0)
 _FACTORS = (0.0, 0.5, 0.8, 1.25, 2.0)  # that a weight is tried with

@@ -5,7 +5,8 @@ import pytest
 from landmark_tf import InputError
 from landmark_tf.predictions import ensemble_search, scoring
 from landmark_tf.predictions.ensemble_search import Truth
-from landmark_tf.predictions.ensembling import Choice, Votes
+from landmark_tf.predictions.ensembling import Choice
+from landmark_tf.predictions.votes import Votes
 
 
 def solution(truths):
