@@ -82,6 +82,8 @@ _MENDABLE = {
     errno.EPERM: "not permitted; choose another path or allow it",
     errno.ENOTDIR: "a part of the path is a file; choose another path",
     errno.ENOENT: "no such file or folder; check the path",
+    errno.EEXIST: "a file is where a folder is to be; choose another path",
+    errno.EISDIR: "a folder is where a file is to be; choose another path",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EROFS: "the file system is read-only; choose another path",
 }

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from landmark_tf.predictions.ensembling import Choice
     from landmark_tf.predictions.votes import Votes
 
+_WEIGHTED = ("weighted", "soft_voting", "rank_average")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
@@ -144,6 +146,12 @@ def _check(settings: Config) -> None:
         raise InputError(
             "--strategy=weighted needs --weights: numbers, or auto with "
             "--solution. Received: none"
+        )
+    weighs = settings.search or settings.strategy in _WEIGHTED
+    if settings.weights and not weighs:
+        raise InputError(
+            f"--weights are for --strategy={', '.join(_WEIGHTED)}. "
+            f"Received: --strategy={settings.strategy}"
         )
     if not 0 <= settings.scale < float("inf") or settings.top_k < 1:
         raise InputError(

@@ -81,6 +81,17 @@ def test_a_full_disk_is_one_line(capsys):
     assert code == 1 and "disk is full" in line and "big.bin" in line
 
 
+def test_a_file_where_a_folder_is_to_be_is_one_line(tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+
+    def run(settings):
+        (tmp_path / "out").mkdir(exist_ok=True)
+
+    code, line = stop_line(run, capsys)
+    assert code == 1 and line.startswith("error: a file is where a folder")
+    assert line.endswith(f"{tmp_path / 'out'}\n")
+
+
 def test_a_mistake_of_ours_keeps_its_traceback():
     def run(settings):
         raise KeyError("bug")

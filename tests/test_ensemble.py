@@ -117,6 +117,7 @@ def test_labelled_rows_that_are_ignored_do_not_count(files):
         ({"strategy": "weighted"}, "needs --weights"),
         ({"strategy": "weighted", "weights": "1,x"}, "Received: '1,x'"),
         ({"strategy": "weighted", "weights": "1"}, "2 numbers.*Received: 1"),
+        ({"weights": "2,1"}, "weighted, soft.*Received: --strategy=average"),
         ({"scale": -1.0}, "0 or more.*Received: -1"),
         ({"scale": float("nan")}, "0 or more.*Received: nan"),
         ({"top_k": 0}, "Received: 0.5, 0"),
