@@ -39,7 +39,7 @@ class Training:
         return float(rates.iloc[1:].median() if len(rates) > 1 else rates[0])
 
     def parameters(self) -> int:
-        """The trainable parameters of model.keras."""
+        """The parameters of model.keras that learn, frozen or not."""
         model = registry.load_model(self.path / "model.keras")
         return sum(int(np.prod(x.shape)) for x in model.trainable_weights)
 
