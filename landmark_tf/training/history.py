@@ -4,11 +4,10 @@ import dataclasses
 import json
 import pathlib
 
-import numpy as np
 import pandas as pd
 
 from landmark_tf import InputError
-from landmark_tf.models import registry
+from landmark_tf.models import costs, registry
 from landmark_tf.training import run_directory, settings
 
 
@@ -41,7 +40,9 @@ class Training:
     def parameters(self) -> int:
         """The parameters of model.keras that learn, frozen or not."""
         model = registry.load_model(self.path / "model.keras")
-        return sum(int(np.prod(x.shape)) for x in model.trainable_weights)
+        for layer in model.layers:  # the last stage may have frozen some
+            layer.trainable = True
+        return costs.parameters(model)
 
 
 def read(path: str | pathlib.Path) -> Training:
@@ -70,10 +71,22 @@ def read(path: str | pathlib.Path) -> Training:
             "no epoch of the run was validated; train with "
             f"--validation_split. Received: {path}"
         )
-    metrics = path / "metrics.json"
     return Training(
         path,
         run_directory.read_flags(path, settings.Config),
         history,
-        json.loads(metrics.read_text()) if metrics.is_file() else {},
+        _read_metrics(path),
     )
+
+
+def _read_metrics(path: pathlib.Path) -> dict[str, float]:
+    metrics = path / "metrics.json"
+    if not metrics.is_file():
+        return {}
+    try:
+        return json.loads(metrics.read_text())
+    except ValueError as error:
+        raise InputError(
+            f"{metrics} cannot be read ({error}); write it again with "
+            f"python -m landmark_tf.evaluate --run={path}. Received: {path}"
+        ) from error

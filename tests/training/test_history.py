@@ -29,6 +29,19 @@ def test_parameters_are_the_trainable_ones(trained):
     assert history.read(run).parameters() == expected
 
 
+def test_layers_that_the_last_stage_froze_count(trained, tmp_path):
+    import keras
+
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    model = keras.models.load_model(run / "model.keras")
+    for layer in model.layers[:-1]:
+        layer.trainable = False
+    model.save(run / "model.keras")
+    expected = history.read(trained[0]).parameters()
+    assert history.read(run).parameters() == expected
+
+
 def test_the_first_epoch_is_no_measure_of_speed(trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained[0], run)
@@ -46,6 +59,7 @@ def test_the_first_epoch_is_no_measure_of_speed(trained, tmp_path):
         (lambda run: (run / "history.csv").write_text(""), "cannot be read"),
         (lambda run: (run / "history.csv").write_text("x\n1\n"), "cannot be"),
         (lambda run: (run / "history.csv").write_text("val_gap\n"), "no epoch"),
+        (lambda run: (run / "metrics.json").write_text("{"), "cannot be read"),
     ],
 )
 def test_what_cannot_be_read_is_named(trained, tmp_path, change, words):
