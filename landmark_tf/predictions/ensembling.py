@@ -114,7 +114,8 @@ def soft_voting(
 
     Args:
         votes: of the models, K landmarks or fewer each.
-        weights: float [M], 0 or more, not all 0; None: equal.
+        weights: float [M], 0 or more, not all 0; None: equal. A model of
+            weight 0 has no say.
         top_k: k, landmarks to answer with.
 
     Returns:
@@ -124,7 +125,7 @@ def soft_voting(
     weights = np.ones(models) if weights is None else weights
     weights = _checked(weights, votes.landmark_id)
     share = weights / weights.sum()
-    seen = votes.landmark_id >= 0
+    seen = (votes.landmark_id >= 0) & (share > 0)[:, None, None]
     scores = (votes.confidence * share[:, None, None])[seen]
     query = np.broadcast_to(np.arange(count)[:, None], seen.shape)[seen]
     known, code = np.unique(votes.landmark_id[seen], return_inverse=True)

@@ -207,6 +207,14 @@ def test_weights_that_cannot_be(weights):
         Choice("weighted", weights=weights)(votes())
 
 
+@pytest.mark.parametrize("strategy", ["soft_voting", "rank_average"])
+def test_a_model_of_weight_zero_has_no_say(strategy):
+    answer = Choice(strategy, weights=(1, 0))(
+        votes([[-1, 3], [7, 7]], [[0, 0.5], [0.9, 0.9]])
+    )
+    assert answer.landmark_id[:, 0].tolist() == [-1, 3]
+
+
 def test_nobody_says_anything():
     nothing = votes([[-1, -1], [-1, -1]], [[0, 0], [0, 0]])
     for strategy in ensembling.STRATEGIES:
