@@ -1,4 +1,5 @@
 import pathlib
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -19,17 +20,24 @@ def photographs(toy):
     return tuple(str(next((toy / "test").rglob(f"{x}.jpg"))) for x in ids)
 
 
-def test_a_picture_for_each_photograph(trained, photographs, tmp_path):
-    both = (str(trained[0]),) * 2
-    written = explain.run(settings(trained, tmp_path, images=photographs[:1]))
-    (one,) = written
+def test_a_line_for_each_run(trained, photographs, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trained[0], other)
+    (one,) = explain.run(settings(trained, tmp_path, images=photographs[:1]))
     assert one.name == pathlib.Path(photographs[0]).stem + ".png"
-    # Two runs are two lines, and an old picture is not replaced.
     (two,) = explain.run(
-        settings(trained, tmp_path, images=photographs[:1], run=both[:1])
+        settings(
+            trained,
+            tmp_path,
+            images=photographs[:1],
+            run=(str(trained[0]), str(other)),
+        )
     )
+    # A picture that is there, perhaps the photograph itself, is not replaced.
     assert two != one and one.exists()
-    assert np.asarray(Image.open(one)).std() > 20
+    single, double = Image.open(one), Image.open(two)
+    assert double.height > 1.5 * single.height
+    assert np.asarray(single).std() > 20
 
 
 def test_a_photograph_that_cannot_be_read(
