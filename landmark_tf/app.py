@@ -14,13 +14,20 @@ The page is on http://127.0.0.1:7860, for this machine alone unless --host says
 otherwise; nothing leaves the machine.
 """
 
+import base64
 import dataclasses
+import html
+import io
 import os
 from typing import TYPE_CHECKING, Any
 
 from landmark_tf import InputError, command, config
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
     from landmark_tf.reports.guide import Guide
 
 _LARGEST = "20mb"
@@ -94,7 +101,8 @@ def guide(settings: Config) -> "Guide":
     from landmark_tf.files import quiet
 
     quiet.import_tensorflow()
-    from landmark_tf.reports.guide import Guide, Verifier
+    from landmark_tf.reports.guide import Guide
+    from landmark_tf.reports.verifier import Verifier
     from landmark_tf.training import run_directory
 
     trained = run_directory.open_run(settings.run)
@@ -132,38 +140,63 @@ def build(answers: "Guide") -> Any:
 
     def show(path: str | None) -> tuple:
         if not path:
-            return "", None, None, None, []
+            return "", None, None, "", None
         found = answers.answer(path)
-        gallery = [
-            (picture, f"{name} {confidence:.2f}")
-            for name, confidence, picture in found.likely
-            if picture is not None
-        ]
-        pictures = (found.picture, found.saliency, found.matches)
-        return (f"## {found.sentence}", *pictures, gallery)
+        words = f"<h2>{html.escape(found.headline)}</h2><p>"
+        words += f"{html.escape(found.sentence)}</p>"
+        pictures = found.picture, found.saliency
+        return words, *pictures, _cards(found.likely), found.matches
 
     with gradio.Blocks(title="landmark_tf") as page:
         gradio.Markdown("# Which landmark is it?")
         with gradio.Row():
             with gradio.Column():
                 file = gradio.File(label="Drop a photograph")
-                sentence = gradio.Markdown(elem_id="answer")
+                words = gradio.HTML(elem_id="answer")
             picture = gradio.Image(label="the photograph", interactive=False)
             saliency = gradio.Image(
                 label="where the network looked", interactive=False
             )
-        gallery = gradio.Gallery(
-            label="the most likely landmarks, a training picture of each",
-            columns=5,
-            height=240,
-            interactive=False,
-        )
+        likely = gradio.HTML(elem_id="likely")
         matches = gradio.Image(
             label="local features that agree with a training picture",
             interactive=False,
         )
-        file.change(show, file, [sentence, picture, saliency, matches, gallery])
+        file.change(show, file, [words, picture, saliency, likely, matches])
     return page
+
+
+def _cards(likely: "Sequence[tuple[str, float, np.ndarray | None]]") -> str:
+    """The likely landmarks side by side: picture, name, confidence as a bar."""
+    cards = []
+    for name, confidence, picture in likely:
+        shown = "" if picture is None else _inline(picture)
+        cards.append(
+            f'<div style="flex: 1; min-width: 8rem">{shown}'
+            f"<div><b>{html.escape(name)}</b> {confidence:.2f}</div>"
+            '<div style="background: #8884; height: .4rem">'
+            f'<div style="background: #f97316; height: 100%; '
+            f'width: {confidence:.0%}"></div></div></div>'
+        )
+    if not cards:
+        return ""
+    return (
+        "<p>The most likely landmarks, with a training picture of each:</p>"
+        '<div style="display: flex; flex-wrap: wrap; gap: 1rem">'
+        f"{''.join(cards)}</div>"
+    )
+
+
+def _inline(picture: "np.ndarray") -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=90)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return (
+        '<img alt="training picture" style="height: 10rem; width: 100%; '
+        f'object-fit: contain" src="data:image/jpeg;base64,{data}">'
+    )
 
 
 if __name__ == "__main__":

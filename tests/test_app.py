@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from landmark_tf import InputError, app, extract
-from landmark_tf.reports.guide import Guide, Verifier
+from landmark_tf.reports.guide import Guide
+from landmark_tf.reports.verifier import Verifier
 from landmark_tf.training import run_directory
 from tests import browser
 
@@ -52,17 +53,29 @@ def test_the_five_most_likely_with_a_picture_of_each(run, photograph):
     confidences = [confidence for _, confidence, _ in answer.likely]
     assert len(answer.likely) == min(5, len(run.classes))
     assert confidences == sorted(confidences, reverse=True)
-    assert answer.sentence.startswith(f"This is {answer.likely[0][0]}, with")
+    name, confidence, _ = answer.likely[0]
+    assert answer.headline == name
+    assert answer.sentence == f"Confidence {confidence:.2f}."
     for _, _, picture in answer.likely:
         assert picture.dtype == np.uint8 and picture.shape[-1] == 3
-    assert answer.saliency.shape[0] >= 320 and answer.saliency.std() > 5
-    assert answer.picture.shape == np.asarray(Image.open(photograph)).shape
+    assert answer.saliency.std() > 5
+    with Image.open(photograph) as picture:
+        width, height = picture.size
+    assert answer.picture.shape == answer.saliency.shape
+    assert max(answer.picture.shape) == 640
+    ratio = answer.picture.shape[1] / answer.picture.shape[0]
+    assert ratio == pytest.approx(width / height, rel=0.01)
     assert answer.matches is None
 
 
 def test_below_the_threshold_there_is_no_landmark(run, photograph):
     answer = Guide(run, threshold=1.0).answer(photograph)
-    assert answer.sentence.startswith("No landmark. The most likely would be")
+    assert answer.headline == "No landmark"
+    name, confidence, _ = answer.likely[0]
+    assert answer.sentence == (
+        f"The most likely is {name}, with confidence {confidence:.2f}, below "
+        "1.00."
+    )
 
 
 def test_the_confidence_is_that_of_predict(run, photograph, tmp_path):
@@ -102,7 +115,8 @@ def test_verification_has_the_last_word(run, features, photograph):
         verifier = Verifier(features, run, min_inliers=least)
         answer = Guide(run, threshold=1.0, verifier=verifier).answer(photograph)
         assert words in answer.sentence
-        assert answer.sentence.startswith("This is") == (least == 0)
+        expected = answer.likely[0][0] if least == 0 else "No landmark"
+        assert answer.headline == expected
         assert answer.matches is None  # without the photographs
 
 
@@ -111,8 +125,17 @@ def test_a_bad_file_gets_a_sentence(run, tmp_path, data):
     path = tmp_path / "bad.jpg"
     path.write_bytes(data)
     answer = Guide(run).answer(str(path))
-    assert answer.sentence.startswith("This file is no photograph")
+    assert answer.headline == "No photograph"
+    assert answer.sentence.startswith("This file cannot be read (")
     assert answer.picture is None and answer.likely == ()
+
+
+def test_names_are_text_on_the_page():
+    black = np.zeros((4, 6, 3), np.uint8)
+    text = app._cards((("<b>A & B</b>", 0.5, black), ("plain", 0.25, None)))
+    assert "&lt;b&gt;A &amp; B&lt;/b&gt;" in text and "<b>A" not in text
+    assert text.count("<img") == 1 and "width: 25%" in text
+    assert app._cards(()) == ""
 
 
 @pytest.mark.parametrize(
@@ -174,8 +197,8 @@ def test_the_page_in_a_browser(page, photograph, tmp_path):
     cut.write_bytes(pathlib.Path(photograph).read_bytes()[:1500])
     expected = {
         photograph: "local features agree",
-        str(text): "no photograph that can be read",
-        str(cut): "no photograph that can be read",
+        str(text): "This file cannot be read",
+        str(cut): "This file cannot be read",
         str(huge): "exceed the maximum allowed size",
     }
     with browser.chromium(tmp_path / "profile") as driver:
