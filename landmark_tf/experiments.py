@@ -12,6 +12,8 @@ What each command prints goes to the screen and to a file in --log_dir. A
 command that succeeded is not run again by the same --log_dir, unless its words
 or one of its flagfiles have changed. Stopped, even by kill -9, the same command
 goes on with the command that was running, which itself goes on where it can.
+SIGTERM is passed on to that command; when it has saved what it has to, this one
+ends too, with code 75.
 """
 
 import dataclasses
@@ -23,7 +25,8 @@ import subprocess
 import sys
 import time
 
-from landmark_tf import InputError, command, config
+from landmark_tf import InputError, Preempted, command, config
+from landmark_tf.training import preemption
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,7 @@ def run(settings: Config) -> dict[str, int]:
 
     Raises:
         InputError: no such programme, or a command failed.
+        Preempted: SIGTERM came.
     """
     steps = read(settings.programme)
     name = pathlib.Path(settings.programme)
@@ -172,12 +176,15 @@ def _flags(word: str) -> str:
 def _execute(step: Step, log: pathlib.Path) -> int:
     """Runs a command, its output on the screen and in a log."""
     words = [sys.executable, "-m", f"landmark_tf.{step.words[0]}"]
-    with open(log, "wb") as file:
-        process = subprocess.Popen(
-            [*words, *step.words[1:]],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+    process = subprocess.Popen(
+        [*words, *step.words[1:]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    with (
+        preemption.watched(process.terminate) as asked,
+        open(log, "wb") as file,
+    ):
         try:
             for part in iter(lambda: process.stdout.read1(65536), b""):
                 sys.stdout.buffer.write(part)
@@ -187,6 +194,8 @@ def _execute(step: Step, log: pathlib.Path) -> int:
             if process.poll() is None:  # this process is being stopped
                 process.terminate()
             process.wait()
+    if asked():
+        raise Preempted(f"stopped during {step}; the same command goes on")
     return process.returncode
 
 

@@ -1,5 +1,8 @@
+import fcntl
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -83,6 +86,35 @@ def test_a_dry_run_runs_nothing(programme, capsys):
     assert run(programme, dry_run=True) == {"done": 0, "failed": 0}
     assert capsys.readouterr().out.count("to do  ensemble") == 2
     assert not (programme.parent / "logs").exists()
+
+
+def test_sigterm_ends_the_command_too(tmp_path):
+    """A training saves and ends, and the programme ends behind it."""
+    path = tmp_path / "long.txt"
+    path.write_text(
+        f"train --data={ROOT}/tfrecords/toy --run={tmp_path}/run "
+        "--model=resnet18 --image_size=32 --batch_size=16 --epochs=1000 "
+        "--validation_split=\n"
+    )
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "landmark_tf.experiments", str(path)),
+            f"--log_dir={tmp_path}/logs",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seen = next(line for line in process.stdout if "Epoch 1/" in line)
+    process.terminate()
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 75, seen + rest
+    assert rest.splitlines()[-1].startswith("stopped during train --data=")
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
+    # Nobody holds the run any more.
+    with open(tmp_path / "run" / ".lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,13 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Callable[[], bool]]:
+def watched(
+    act: Callable[[], None] = lambda: None,
+) -> Iterator[Callable[[], bool]]:
     """While it lasts, SIGTERM does not end the process, but is taken note of.
+
+    Args:
+        act: called at once when the signal comes.
 
     Yields:
         Says whether the signal has come. (Outside the main thread, as in some
@@ -18,7 +23,12 @@ def watched() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+
+    def note(*_) -> None:
+        asked.set()
+        act()
+
+    before = signal.signal(signal.SIGTERM, note)
     try:
         yield asked.is_set
     finally:
