@@ -127,7 +127,8 @@ class _Neighbours:
         query = self._features.predict(picture, verbose=0)[0]
         answer = f"named {self._names[row.predicted]}, {row.confidence:.2f}"
         panels = [Panel(picture[0], f"{self._names[row.label]}\n{answer}")]
-        panels.append(self._nearest(query, row.label, "its own"))
+        if row.label >= 0:  # it shows a landmark
+            panels.append(self._nearest(query, row.label, "its own"))
         if row.label != row.predicted:
             panels.append(self._nearest(query, row.predicted, "named"))
         return row.id, panels
