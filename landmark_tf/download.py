@@ -20,6 +20,7 @@ import pathlib
 import shutil
 import tarfile
 import threading
+import urllib.parse
 
 from landmark_tf import InputError, command, config
 from landmark_tf.data import google_landmarks
@@ -71,6 +72,7 @@ def run(settings: Config) -> dict[str, int]:
             "--workers must be at least 1 and --timeout above 0. "
             f"Received: {settings.workers}, {settings.timeout:g}"
         )
+    _check_address(settings.base_url)
     names = google_landmarks.tables(settings.dataset, settings.split)
     chosen = google_landmarks.parse_shards(settings.shards, settings.split)
     work = _Work(settings)
@@ -90,6 +92,19 @@ def run(settings: Config) -> dict[str, int]:
         )
     print(f"{work.images}: {len(chosen)} tar files unpacked")
     return {"shards": len(chosen), "fetched": len(missing)}
+
+
+def _check_address(address: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(address)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good:
+        raise InputError(
+            "--base_url must be an address such as https://HOST/FOLDER. "
+            f"Received: {address!r}"
+        )
 
 
 def _tell(settings: Config, chosen: list[int], missing: list[int]) -> None:

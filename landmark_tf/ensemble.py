@@ -22,6 +22,7 @@ the labelled queries, and tells by cross-validation what that is worth.
 """
 
 import dataclasses
+import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from landmark_tf.predictions.ensembling import Choice
     from landmark_tf.predictions.votes import Votes
 
-_WEIGHTED = ("weighted", "soft_voting", "rank_average")
+_OF_LISTS = ("soft_voting", "rank_average")
+_WEIGHTED = ("weighted", *_OF_LISTS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,10 +123,10 @@ def run(settings: Config) -> dict[str, Any]:
 
 
 def _check(settings: Config) -> None:
-    if len(settings.submissions) < 2:
+    if len(set(settings.submissions)) < max(len(settings.submissions), 2):
         raise InputError(
-            "--submissions needs two files or more, with commas between. "
-            f"Received: {','.join(settings.submissions) or 'none'}"
+            "--submissions needs two files or more, each once, with commas "
+            f"between. Received: {','.join(settings.submissions) or 'none'}"
         )
     if settings.labelled and len(settings.labelled) != len(
         settings.submissions
@@ -139,6 +141,12 @@ def _check(settings: Config) -> None:
         raise InputError(
             "--search and --weights=auto need --solution, the truth to choose "
             "by. Received: none"
+        )
+    if not learns and (settings.solution or settings.labelled):
+        raise InputError(
+            "--solution and --labelled are for --weights=auto and --search; "
+            "leave them out. "
+            f"Received: --weights={settings.weights}, --search=False"
         )
     if settings.strategy == "weighted" and not (
         settings.weights or settings.search
@@ -158,9 +166,26 @@ def _check(settings: Config) -> None:
             "--scale must be 0 or more, and --top_k 1 or more. "
             f"Received: {settings.scale:g}, {settings.top_k}"
         )
+    lists = settings.search or settings.strategy in _OF_LISTS
+    if settings.top_k > 1 and not lists:
+        raise InputError(
+            f"--top_k is for --strategy={' and '.join(_OF_LISTS)}. "
+            f"Received: --strategy={settings.strategy}"
+        )
+    _check_out(settings)
+
+
+def _check_out(settings: Config) -> None:
     out = pathlib.Path(settings.out)
     if out.is_dir():
         raise InputError(f"--out must be a file. Received: {out}")
+    read = (*settings.submissions, *settings.labelled, settings.solution)
+    for path in filter(None, read):
+        if out.exists() and os.path.exists(path) and out.samefile(path):
+            raise InputError(
+                "--out would replace a file that is read; give it another "
+                f"name. Received: {out}"
+            )
 
 
 def _weights(settings: Config, votes: "Votes") -> tuple[float, ...]:
@@ -184,7 +209,7 @@ def _labelled(settings: Config, votes: "Votes") -> tuple["Votes", "Truth"]:
     """What the models say of labelled queries, and the truth."""
     from landmark_tf.predictions import (
         ensemble_search,
-        scoring,
+        queries,
         submission,
     )
     from landmark_tf.predictions.votes import read_votes
@@ -193,7 +218,8 @@ def _labelled(settings: Config, votes: "Votes") -> tuple["Votes", "Truth"]:
         votes = read_votes(settings.labelled)
     solution = submission.read_solution(settings.solution)
     first = (settings.labelled or settings.submissions)[0]
-    scoring.check_same_ids(votes.ids, solution, first, settings.solution)
+    wanted = list(solution["id"])
+    queries.check_same(list(votes.ids), wanted, first, settings.solution)
     ignored = solution["usage"] == "Ignored"
     counts = solution[~ignored].set_index("id").index
     rows = [row for row, name in enumerate(votes.ids) if name in counts]

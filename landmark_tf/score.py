@@ -34,12 +34,12 @@ def run(settings: Config) -> dict[str, float | int]:
         InputError: a file that cannot be read, an id of the one that is not
             in the other, a usage that no row of the solution has.
     """
-    from landmark_tf.predictions import scoring, submission
+    from landmark_tf.predictions import queries, scoring, submission
 
     solution = submission.read_solution(settings.solution)
     pairs, ids = submission.read_submission(settings.submission)
-    scoring.check_same_ids(
-        ids, solution, settings.submission, settings.solution
+    queries.check_same(
+        ids, list(solution["id"]), settings.submission, settings.solution
     )
     result = scoring.score(pairs, solution, settings.usage)
     print(json.dumps(result))

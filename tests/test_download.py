@@ -243,6 +243,10 @@ def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
         ({"timeout": 0.0}, "Received: 6, 0"),
         ({"shards": "0-20"}, "Received: '0-20'"),
         ({"dataset": "gldv2-clean"}, "Received: --split=test"),
+        ({"base_url": "foo"}, "--base_url must be.*Received: 'foo'"),
+        ({"base_url": ""}, "Received: ''"),
+        ({"base_url": "http://[bad"}, "Received: 'http://.bad'"),
+        ({"base_url": "file:///etc"}, "Received: 'file:///etc'"),
     ],
 )
 def test_bad_settings_are_named(site, tmp_path, change, words):

@@ -111,6 +111,9 @@ def test_labelled_rows_that_are_ignored_do_not_count(files):
     ("change", "words"),
     [
         ({"submissions": ("a.csv",)}, "two files.*Received: a.csv"),
+        ({"submissions": ("a.csv", "a.csv")}, "each once.*: a.csv,a.csv"),
+        ({"solution": "truth.csv"}, "are for.*Received: --weights=, --search"),
+        ({"top_k": 3}, "soft_voting and rank_average. Received.*=average"),
         ({"labelled": ("a.csv",)}, "--labelled.*Received: 1 for 2"),
         ({"search": True}, "need --solution"),
         ({"weights": "auto"}, "need --solution"),
@@ -130,9 +133,29 @@ def test_bad_settings_are_named(files, change, words):
     assert not (files / "out.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["a.csv", "b.csv", "truth.csv"])
+def test_a_file_that_is_read_is_not_replaced(files, name):
+    before = (files / name).read_text()
+    more = {"weights": "auto", "solution": str(files / "truth.csv")}
+    with pytest.raises(InputError, match=f"would replace.*{name}"):
+        ensemble.run(
+            settings(
+                files, strategy="weighted", out=f"{files}/./{name}", **more
+            )
+        )
+    assert (files / name).read_text() == before
+
+
+def test_lists_are_named_by_the_strategy_that_was_asked_for(files):
+    (files / "a.csv").write_text("id,landmarks\nx,1 0.5 2 0.25\n")
+    (files / "b.csv").write_text("id,landmarks\nx,1 0.5\n")
+    with pytest.raises(InputError, match="^average combines one landmark"):
+        ensemble.run(settings(files))
+
+
 def test_truth_of_other_queries(files):
     (files / "truth.csv").write_text("id,landmarks\nq00,1\n")
-    with pytest.raises(InputError, match="only ids of.*'q01' and 58 others"):
+    with pytest.raises(InputError, match="only ids of.*'q01' and 58 more"):
         ensemble.run(
             settings(files, search=True, solution=str(files / "truth.csv"))
         )

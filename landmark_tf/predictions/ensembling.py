@@ -83,6 +83,7 @@ def boost(votes: Votes, scale: float = 0.5) -> Answer:
 
 def average(votes: Votes) -> Answer:
     """The mean confidence of the models that agree with the base (4a)."""
+    _single(votes, "average")
     return weighted(votes, np.ones(len(votes.confidence)))
 
 

@@ -1,45 +1,10 @@
 """A submission against the solution, as the competition scores it."""
 
-import os
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from landmark_tf import InputError
 from landmark_tf.predictions import gap
-
-
-def check_same_ids(
-    ids: Sequence[str],
-    solution: pd.DataFrame,
-    submission: str | os.PathLike,
-    truth: str | os.PathLike,
-) -> None:
-    """Refuses a submission that does not name what the solution names.
-
-    Args:
-        ids: all ids of the submission.
-        solution: as from `submission.read_solution`.
-        submission: its file, for the message.
-        truth: the solution's file, for the message.
-
-    Raises:
-        InputError: an id of the one is not in the other.
-    """
-    wanted = list(solution["id"])
-    known, named = set(wanted), set(ids)
-    if missing := [name for name in wanted if name not in named]:
-        raise InputError(
-            f"{submission} must name every id of {truth}; add a row, empty "
-            "where nothing is predicted. "
-            f"Received: no row for {missing[0]!r} and {len(missing) - 1} others"
-        )
-    if unknown := [name for name in ids if name not in known]:
-        raise InputError(
-            f"{submission} may name only ids of {truth}; remove the row. "
-            f"Received: {unknown[0]!r} and {len(unknown) - 1} others"
-        )
 
 
 def score(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from landmark_tf import InputError
-from landmark_tf.predictions import submission
+from landmark_tf.predictions import queries, submission
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def read_votes(paths: Sequence[str | os.PathLike]) -> Votes:
     files = [submission.read_pairs(path) for path in paths]
     ids = files[0][0]
     for path, (names, _, _, value) in zip(paths, files):
-        _check_same_ids(paths[0], ids, path, names)
+        queries.check_same(names, ids, path, paths[0])
         if (value < 0).any():
             raise InputError(
                 f"{path}: confidences to combine must be 0 or more. "
@@ -73,22 +73,3 @@ def read_votes(paths: Sequence[str | os.PathLike]) -> Votes:
         landmark_id[model, row, column] = landmark[order]
         confidence[model, row, column] = value[order]
     return Votes(tuple(ids), landmark_id, confidence)
-
-
-def _check_same_ids(
-    base: str | os.PathLike,
-    ids: Sequence[str],
-    path: str | os.PathLike,
-    names: Sequence[str],
-) -> None:
-    if names == ids:
-        return
-    for there, here, lacking in ((ids, names, path), (names, ids, base)):
-        if missing := sorted(set(there) - set(here)):
-            other = base if lacking is path else path
-            raise InputError(
-                f"{lacking} must name every id of {other}; add a row, empty "
-                "where nothing is predicted. "
-                f"Received: no row for {missing[0]!r} and {len(missing) - 1} "
-                "others"
-            )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from landmark_tf.predictions import scoring, submission
+from landmark_tf.predictions import queries, scoring, submission
 
 HEAD = (
     "submission",
@@ -27,7 +27,7 @@ def read(
         InputError: as `submission.read_submission`; other queries.
     """
     pairs, ids = submission.read_submission(path)
-    scoring.check_same_ids(ids, solution, path, truth)
+    queries.check_same(ids, list(solution["id"]), path, truth)
     return pairs
 
 

@@ -27,8 +27,10 @@ def test_reads_in_the_order_of_the_base(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("x,7 1\n", r"b.csv must name every id of .*a.csv.*'y' and 0 others"),
-        ("x,\ny,\nw,\n", r"a.csv must name every id of .*b.csv.*'w'"),
+        ("x,7 1\n", r"b.csv must name every id of .*a.csv.*for 'y'$"),
+        ("x,\ny,\nw,\n", r"b.csv may name only ids of .*a.csv.*: 'w'$"),
+        ("x,\nw,\n", r"b.csv must name.*no row for 'y', but one for 'w'$"),
+        ("v,\nw,\n", "different queries.*: 'v' and 1 more and 'x' and 1"),
         ("x,\ny,\nx,\n", "twice.*Received: 'x'"),
         ("x,7 -0.5\ny,\n", "0 or more. Received: -0.5"),
         ("x,7 nan\ny,\n", "finite number. Received: '7 nan'"),
