@@ -8,7 +8,8 @@ r"""A page to drop photographs on: the landmark, or that there is none.
 Says the landmark's name with its confidence, shows the five most likely with a
 training picture of each and where the network looked. With --features, made by
 `extract`, local features have the last word, and the ones that agree are drawn
-where --image_root has the training photographs.
+where --image_root has the training photographs; --calibration, made by `verify
+--calibrate`, says how many have to agree.
 
 The page is on http://127.0.0.1:7860, for this machine alone unless --host says
 otherwise; nothing leaves the machine.
@@ -19,6 +20,7 @@ import dataclasses
 import html
 import io
 import os
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 from landmark_tf import InputError, command, config
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from landmark_tf.reports.guide import Guide
 
 _LARGEST = "20mb"
+_MIN_INLIERS = 15.0  # more than pictures of different things share
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,13 +48,18 @@ class Config:
         "", help="features of the training pictures, to verify with"
     )
     image_root: str = config.field(
-        "", help="folder of the training photographs, to draw what agrees"
+        "", help="folder of the training photographs, to show them in full"
     )
     threshold: float = config.field(
         0.5, help="confidence from which on a landmark is named, in [0, 1]"
     )
     min_inliers: float = config.field(
-        15.0, help="local features that have to agree, with --features"
+        -1.0,
+        help="local features that have to agree; negative: of --calibration, "
+        "or 15",
+    )
+    calibration: str = config.field(
+        "", help="calibration.json that `verify --calibrate` has written"
     )
     host: str = config.field("127.0.0.1", help="address to listen on")
     port: int = config.field(7860, help="port to listen on")
@@ -85,10 +93,19 @@ def run(settings: Config) -> None:
 
 
 def _check(settings: Config) -> None:
-    if not 0 <= settings.threshold <= 1 or settings.min_inliers < 0:
+    if not 0 <= settings.threshold <= 1:
         raise InputError(
-            "--threshold must lie between 0 and 1 and --min_inliers be 0 or "
-            f"more. Received: {settings.threshold:g}, {settings.min_inliers:g}"
+            "--threshold must lie between 0 and 1. "
+            f"Received: {settings.threshold:g}"
+        )
+    if settings.calibration and not settings.features:
+        raise InputError(
+            "--calibration is of local features; give --features too. "
+            f"Received: --calibration={settings.calibration}"
+        )
+    if settings.image_root and not os.path.isdir(settings.image_root):
+        raise InputError(
+            f"--image_root must be a folder. Received: {settings.image_root}"
         )
     if not 0 < settings.port < 65536:
         raise InputError(
@@ -108,19 +125,36 @@ def guide(settings: Config) -> "Guide":
     trained = run_directory.open_run(settings.run)
     verifier = None
     if settings.features:
+        statistic, least = _evidence(settings)
         verifier = Verifier(
             settings.features,
             trained,
             data=settings.data,
             image_root=settings.image_root,
-            min_inliers=settings.min_inliers,
+            statistic=statistic,
+            min_inliers=least,
         )
     return Guide(
         trained,
         data=settings.data,
+        image_root=settings.image_root,
         threshold=settings.threshold,
         verifier=verifier,
     )
+
+
+def _evidence(settings: Config) -> tuple[str, float]:
+    """What is looked at of the inlier counts, and how much is enough."""
+    from landmark_tf.predictions import verification
+
+    statistic, least = "max", _MIN_INLIERS
+    if settings.calibration:
+        path = pathlib.Path(settings.calibration)
+        found = verification.Calibration.read(path)
+        statistic, least = found.statistic, found.min_inliers
+    if settings.min_inliers >= 0:
+        least = settings.min_inliers
+    return statistic, least
 
 
 def build(answers: "Guide") -> Any:
@@ -140,12 +174,15 @@ def build(answers: "Guide") -> Any:
 
     def show(path: str | None) -> tuple:
         if not path:
-            return "", None, None, "", None
+            return "", None, None, "", gradio.update(visible=False)
         found = answers.answer(path)
         words = f"<h2>{html.escape(found.headline)}</h2><p>"
         words += f"{html.escape(found.sentence)}</p>"
         pictures = found.picture, found.saliency
-        return words, *pictures, _cards(found.likely), found.matches
+        drawn = gradio.update(
+            value=found.matches, visible=found.matches is not None
+        )
+        return words, *pictures, _cards(found.likely), drawn
 
     with gradio.Blocks(title="landmark_tf") as page:
         gradio.Markdown("# Which landmark is it?")
@@ -161,6 +198,7 @@ def build(answers: "Guide") -> Any:
         matches = gradio.Image(
             label="local features that agree with a training picture",
             interactive=False,
+            visible=False,
         )
         file.change(show, file, [words, picture, saliency, likely, matches])
     return page

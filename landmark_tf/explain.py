@@ -17,9 +17,12 @@ lists them in gallery.csv.
 """
 
 import dataclasses
+import os
 import pathlib
 
 from landmark_tf import InputError, command, config
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,9 @@ class Config:
 
     run: tuple[str, ...] = config.field(help="run directories of trainings")
     out: str = config.field(help="folder to write")
-    images: tuple[str, ...] = config.field((), help="photographs to explain")
+    images: tuple[str, ...] = config.field(
+        (), help="photographs to explain, or folders of them"
+    )
     landmark_id: int = config.field(
         -1, help="landmark to explain; -1: the one that each run names"
     )
@@ -89,7 +94,7 @@ def run(settings: Config) -> list[pathlib.Path]:
     )
     explainers = [explained.Explained(x, how) for x in runs.values()]
     written, unread = [], []
-    for path in settings.images:
+    for path in _photographs(settings.images):
         try:
             rows = [x.panels(path) for x in explainers]
         except explained.UnreadableError as error:
@@ -104,6 +109,26 @@ def run(settings: Config) -> list[pathlib.Path]:
             f"none of the pictures can be read. Received: {', '.join(unread)}"
         )
     return written
+
+
+def _photographs(paths: tuple[str, ...]) -> list[str]:
+    found = []
+    for path in paths:
+        if not os.path.isdir(path):
+            found.append(path)
+            continue
+        inside = sorted(
+            str(file)
+            for file in pathlib.Path(path).rglob("*")
+            if file.suffix.lower() in _PICTURES and file.is_file()
+        )
+        if not inside:
+            raise InputError(
+                "the folder has no photographs (files in "
+                f"{', '.join(_PICTURES)}). Received: {path}"
+            )
+        found += inside
+    return found
 
 
 def _check(settings: Config) -> None:

@@ -60,6 +60,10 @@ def run(settings: Config) -> pathlib.Path:
     """
     from landmark_tf.reports import layout
 
+    if settings.image_root and not pathlib.Path(settings.image_root).is_dir():
+        raise InputError(
+            f"--image_root must be a folder. Received: {settings.image_root}"
+        )
     groups = _groups(settings)
     runs, submissions = layout.split(groups)
     if submissions and not settings.solution:
@@ -101,8 +105,8 @@ def run(settings: Config) -> pathlib.Path:
             pathlib.Path(temporary).write_bytes(data)
     atomic.write_text(out / "index.html", page.text())
     print(
-        f"{out / 'index.html'}: {len(trainings)} runs, "
-        f"{sum(len(x.paths) for x in submissions)} submissions"
+        f"{out / 'index.html'}: runs: {len(trainings)}, "
+        f"submissions: {sum(len(x.paths) for x in submissions)}"
     )
     return out / "index.html"
 

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from landmark_tf import InputError, app, extract
+from landmark_tf.files import images
+from landmark_tf.predictions import verification
 from landmark_tf.reports.guide import Guide
 from landmark_tf.reports.verifier import Verifier
 from landmark_tf.training import run_directory
@@ -68,6 +70,33 @@ def test_the_five_most_likely_with_a_picture_of_each(run, photograph):
     assert answer.matches is None
 
 
+def test_photographs_are_shown_in_full(run, photograph, toy):
+    files = list((toy / "train").rglob("*.jpg"))
+    pixels = {np.asarray(images.open_rgb(x)).tobytes() for x in files}
+    answer = Guide(run, image_root=str(toy / "train")).answer(photograph)
+    assert all(picture.tobytes() in pixels for _, _, picture in answer.likely)
+    for _, _, picture in Guide(run, image_root="x").answer(photograph).likely:
+        assert picture is None
+
+
+def test_a_calibration_says_how_much_is_enough(run, features, tmp_path):
+    found = verification.Calibration(
+        *("top3", 21.5, 0.0, 1.0, 1.0), *(0.5, 0.5, 0.5), 10
+    )
+    found.write(tmp_path / "calibration.json")
+    for more, least in (({}, "21.5"), ({"min_inliers": 30.0}, "30")):
+        answers = app.guide(
+            app.Config(
+                run=str(run.path),
+                features=str(features),
+                calibration=str(tmp_path / "calibration.json"),
+                **more,
+            )
+        )
+        assert answers._verifier._statistic == "top3"
+        assert f"{answers._verifier._least:g}" == least
+
+
 def test_below_the_threshold_there_is_no_landmark(run, photograph):
     answer = Guide(run, threshold=1.0).answer(photograph)
     assert answer.headline == "No landmark"
@@ -105,9 +134,9 @@ def test_a_training_photograph_confirms_itself(run, features, toy):
     with Image.open(next((toy / "train").rglob(f"{name}.jpg"))) as picture:
         verdict = verifier(picture.convert("RGB"), landmark)
         wrong = verifier(picture.convert("RGB"), other)
-    assert verdict.inliers > 3 * wrong.inliers
-    assert verdict.compared > 0 and verdict.matches.ndim == 3
-    assert verifier(picture.convert("RGB"), 999).compared == 0
+    assert max(verdict.inliers) > 3 * max(wrong.inliers)
+    assert verdict.confirmed and verdict.matches.ndim == 3
+    assert verifier(picture.convert("RGB"), 999).evidence == ""
 
 
 def test_verification_has_the_last_word(run, features, photograph):
@@ -141,7 +170,9 @@ def test_names_are_text_on_the_page():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"threshold": 2.0}, "Received: 2, 15"),
+        ({"threshold": 2.0}, "Received: 2$"),
+        ({"image_root": "nowhere"}, "a folder. Received: nowhere"),
+        ({"calibration": "x.json"}, "give --features.*Received: .*x.json"),
         ({"port": 0}, "Received: 0"),
         ({"run": "nowhere"}, "nowhere"),
         ({"features": "nowhere"}, "nowhere"),

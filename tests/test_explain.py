@@ -54,18 +54,32 @@ def test_a_photograph_that_cannot_be_read(
         explain.run(settings(trained, tmp_path, images=(str(bad),)))
 
 
+def test_a_folder_of_photographs(trained, photographs, tmp_path):
+    folder = tmp_path / "mine" / "deep"
+    folder.mkdir(parents=True)
+    shutil.copy(photographs[0], folder / "one.JPG")
+    (folder / "notes.txt").write_text("no picture")
+    images = (str(tmp_path / "mine"),)
+    (written,) = explain.run(settings(trained, tmp_path, images=images))
+    assert written.name == "one.png"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no photographs.*Received: .*empty"):
+        images = (str(tmp_path / "empty"),)
+        explain.run(settings(trained, tmp_path, images=images))
+
+
 def test_a_gallery_of_a_split(trained, dataset, tmp_path):
     written = explain.run(settings(trained, tmp_path, gallery=True, count=3))
     out = tmp_path / "out"
-    listing = pd.read_csv(out / "gallery.csv", dtype={"true_name": str})
+    listing = pd.read_csv(out / "gallery.csv", dtype={"landmark": str})
     assert {x.stem for x in written} == set(listing["kind"])
     mistakes = listing[listing["kind"] == "mistakes"]
-    assert (mistakes["label"] != mistakes["predicted"]).all()
+    assert (mistakes["landmark_id"] != mistakes["predicted_id"]).all()
     assert mistakes["confidence"].is_monotonic_decreasing
-    none = listing[listing["label"] < 0]
-    assert (none["true_name"] == "no landmark").all()
+    none = listing[listing["landmark_id"] < 0]
+    assert (none["landmark"] == "no landmark").all()
     successes = listing[listing["kind"] == "successes"]
-    assert (successes["label"] == successes["predicted"]).all()
+    assert (successes["landmark_id"] == successes["predicted_id"]).all()
     for path in written:
         assert np.asarray(Image.open(path)).std() > 20
 

@@ -149,6 +149,7 @@ def test_two_of_a_group_have_two_names(scored, tmp_path):
         ({"solution": ""}, "give it"),
         ({"submissions": ("nowhere.csv",)}, "no such CSV.*nowhere.csv"),
         ({"layout": "nowhere.csv"}, "--layout must be"),
+        ({"image_root": "nowhere"}, "a folder. Received: nowhere"),
     ],
 )
 def test_bad_settings_are_named(scored, tmp_path, change, words):

@@ -273,9 +273,13 @@ def _read_columns(
             header = next(reader, [])
             # One list of texts, which are nothing to the garbage collector.
             fields = _fields(reader, len(header))
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except FileNotFoundError as error:
         raise InputError(
             f"no such CSV file; give the path of one. Received: {path}"
+        ) from error
+    except IsADirectoryError as error:
+        raise InputError(
+            f"a folder is no CSV file; give the path of one. Received: {path}"
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(

@@ -47,9 +47,12 @@ def write(
     dataset = run_directory.open_data(trained, data)
     chosen = _choose(trained, dataset, split, count, batch_size)
     names = [*tfrecords.landmark_names(trained.classes), "no landmark"]  # -1
-    listing = chosen.drop(columns="row").assign(
-        true_name=[names[x] for x in chosen["label"]],
-        predicted_name=[names[x] for x in chosen["predicted"]],
+    landmarks = [*trained.classes["landmark_id"], -1]
+    listing = chosen[["kind", "id", "confidence"]].assign(
+        landmark_id=[landmarks[x] for x in chosen["label"]],
+        landmark=[names[x] for x in chosen["label"]],
+        predicted_id=[landmarks[x] for x in chosen["predicted"]],
+        predicted=[names[x] for x in chosen["predicted"]],
     )
     out.mkdir(parents=True, exist_ok=True)
     text = listing.to_csv(index=False, lineterminator="\n")

@@ -1,6 +1,7 @@
 """All that can be said of one photograph: the answers of the demo page."""
 
 import dataclasses
+from collections.abc import Callable, Collection
 
 import matplotlib
 import numpy as np
@@ -47,6 +48,8 @@ class Guide:
     Args:
         trained: the training.
         data: dataset folder; empty: the one it was trained on.
+        image_root: the training photographs; empty: pictures of the landmarks
+            are shown as the dataset stores them.
         threshold: confidence from which on a landmark is named.
         verifier: local features that have the last word; None: none.
 
@@ -59,6 +62,7 @@ class Guide:
         trained: run_directory.Run,
         *,
         data: str = "",
+        image_root: str = "",
         threshold: float = 0.5,
         verifier: Verifier | None = None,
     ):
@@ -67,11 +71,11 @@ class Guide:
         self._explainer = saliency.Explainer(trained.model)
         self._names = tfrecords.landmark_names(trained.classes)
         self._landmarks = trained.classes["landmark_id"].tolist()
-        found = examples.pictures(dataset, self._landmarks)
-        self._shown = {
-            landmark: tf.io.decode_jpeg(some[0][1], 3).numpy()
-            for landmark, some in found.items()
-        }
+        self._example = (
+            _photographs(dataset, image_root)
+            if image_root
+            else _stored(dataset, self._landmarks)
+        )
         self._verifier = verifier
 
     def answer(self, path: str) -> Answer:
@@ -92,7 +96,7 @@ class Guide:
             (
                 self._names[label],
                 float(share[label]),
-                self._shown.get(self._landmarks[label]),
+                self._example(self._landmarks[label]),
             )
             for label in order
         )
@@ -114,7 +118,7 @@ class Guide:
     ) -> tuple[str, str]:
         """The headline and the sentence."""
         likely = f"The most likely is {name}, with confidence {confidence:.2f}"
-        if verdict is None or not verdict.compared:
+        if verdict is None or not verdict.evidence:
             note = (
                 ""
                 if verdict is None
@@ -124,19 +128,47 @@ class Guide:
                 return name, f"Confidence {confidence:.2f}.{note}"
             least = f"below {self._threshold:.2f}"
             return "No landmark", f"{likely}, {least}.{note}"
-        evidence = (
-            f"{verdict.inliers} local features agree with the best of "
-            f"{verdict.compared} training pictures"
-        )
-        if verdict.inliers >= (least := self._verifier.min_inliers):
+        if verdict.confirmed:
             return name, (
                 f"Confidence {confidence:.2f}, and verification confirms it: "
-                f"{evidence}."
+                f"{verdict.evidence}."
             )
         return "No landmark", (
-            f"{likely}, but verification does not confirm it: {evidence}, "
-            f"{least:g} are needed."
+            f"{likely}, but verification does not confirm it: "
+            f"{verdict.evidence}."
         )
+
+
+def _stored(
+    dataset: tfrecords.Dataset, landmarks: Collection[int]
+) -> Callable[[int], np.ndarray | None]:
+    """Gives the first stored training picture of a landmark."""
+    found = examples.pictures(dataset, landmarks)
+    return {
+        landmark: tf.io.decode_jpeg(some[0][1], 3).numpy()
+        for landmark, some in found.items()
+    }.get
+
+
+def _photographs(
+    dataset: tfrecords.Dataset, root: str
+) -> Callable[[int], np.ndarray | None]:
+    """Gives the photograph of the first training picture of a landmark.
+
+    It is opened when it is asked for: there may be many landmarks.
+    """
+    table = tfrecords.read_table(dataset, "train")
+    first = table.drop_duplicates("landmark_id").set_index("landmark_id")["id"]
+
+    def photograph(landmark: int) -> np.ndarray | None:
+        try:
+            picture = images.open_rgb(images.find_image(root, first[landmark]))
+        except (KeyError, images.ImageError):
+            return None
+        picture.thumbnail((_SIDE, _SIDE))
+        return np.asarray(picture)
+
+    return photograph
 
 
 def _shown(picture: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ Each is a function that adds itself to the page, and its figures, PNG by name,
 to a dictionary.
 """
 
+import pathlib
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -34,7 +35,7 @@ def models(page: Page, trainings: Mapping[str, Training]) -> None:
                 name,
                 x.settings.model,
                 x.parameters(),
-                x.settings.data,
+                pathlib.Path(x.settings.data).name,  # no path of a machine
                 len(x.history),
                 round(x.images_per_second()),
                 float(best["val_gap"]),
@@ -67,10 +68,11 @@ def distributions(
     """Classes of the first run, and every run's GAP without distractors."""
     first = next(iter(trainings.values()))
     images = tfrecords.read_classes(first.path)["images"]
+    name = pathlib.Path(first.settings.data).name
     page.section(
         "Classes",
-        f"{first.settings.data}: {len(images)} landmarks, from "
-        f"{images.min():,} to {images.max():,} pictures each.",
+        f"{name}: {len(images)} landmarks, from {images.min():,} to "
+        f"{images.max():,} pictures each.",
     )
     figures["classes"] = drawing.classes(
         images.sort_values(ascending=False).to_numpy()
@@ -125,12 +127,20 @@ def submissions(
     found = confusions.pairs(read[path], solution).head(_CONFUSED)
     page.section(
         "Landmarks that are confused most",
-        f"By {name}: a query, then training pictures of its landmark and of "
-        "the one that was named.",
+        f"By {name}: of each pair the query that was named with most "
+        "confidence, then training pictures of its landmark and of the one "
+        "that was named.",
     )
     training = next(iter(trainings.values()), None)
     page.table(
-        ("shown", "named", "times", "query", "of the shown", "of the named"),
+        (
+            "shown",
+            "named",
+            "queries",
+            "the surest",
+            "of the shown",
+            "of the named",
+        ),
         showing.confused(found, training, image_root),
     )
 

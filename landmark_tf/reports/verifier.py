@@ -17,9 +17,16 @@ from landmark_tf.features import (
 )
 from landmark_tf.features import settings as features
 from landmark_tf.files import images
+from landmark_tf.predictions import verification
 from landmark_tf.training import run_directory
 
 _COMPARED = 20  # training pictures of the landmark that is named
+_EVIDENCE = {
+    "max": "{:g} local features agree with the best of {} training pictures",
+    "top3": "{:.1f} local features on average agree with the best three of {} "
+    "training pictures",
+    "mean": "{:.1f} local features on average agree with {} training pictures",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +34,17 @@ class Verdict:
     """What local features say of a photograph and a landmark.
 
     Attributes:
-        inliers: features that agree with the best training picture.
-        matches: uint8 [H, W, 3], drawn; None: the photograph is not there.
-        compared: training pictures that were looked at.
+        confirmed: whether there is enough of it.
+        evidence: in words; empty: there was nothing to compare with.
+        inliers: features that agree with each training picture.
+        matches: uint8 [H, W, 3], those that agree with the best one, drawn;
+            None: its photograph is not there.
     """
 
-    inliers: int
-    matches: np.ndarray | None
-    compared: int
+    confirmed: bool
+    evidence: str
+    inliers: tuple[int, ...]
+    matches: np.ndarray | None = None
 
 
 class Verifier:
@@ -45,7 +55,8 @@ class Verifier:
         trained: the training, whose dataset tells which pictures are its own.
         data: dataset folder; empty: the one it was trained on.
         image_root: the training photographs, to draw matches; empty: none.
-        min_inliers: features that have to agree.
+        statistic: of the inlier counts, as `verification.statistic` takes it.
+        min_inliers: the least statistic that confirms.
 
     Raises:
         InputError: no such features or dataset.
@@ -58,9 +69,10 @@ class Verifier:
         *,
         data: str = "",
         image_root: str = "",
+        statistic: str = "max",
         min_inliers: float = 15.0,
     ):
-        self.min_inliers = min_inliers
+        self._statistic, self._least = statistic, min_inliers
         self._reader = store.Reader(path)
         known = {x.name for x in dataclasses.fields(features.Extraction)}
         given = {
@@ -86,7 +98,7 @@ class Verifier:
         size = self._how.max_side, self._how.square
         query = extraction.resized(picture, *size)
         (mine,) = self._extractor([query])
-        best, compared = None, 0
+        best, inliers = None, []
         for name in self._ids.get(landmark, [])[:_COMPARED]:
             try:
                 theirs = self._reader.read(name)
@@ -95,14 +107,20 @@ class Verifier:
             found = matching.match(
                 mine, theirs, features.Matching(), self._extractor.max_distance
             )
-            compared += 1
+            inliers.append(found.inliers)
             if best is None or found.inliers > best[0].inliers:
                 best = found, theirs, name
         if best is None:
-            return Verdict(0, None, 0)
+            return Verdict(False, "", ())
         found, theirs, name = best
-        drawn = self._draw(query, mine, name, theirs, found)
-        return Verdict(found.inliers, drawn, compared)
+        value = verification.statistic(inliers, self._statistic)
+        return Verdict(
+            value >= self._least,
+            _EVIDENCE[self._statistic].format(value, len(inliers))
+            + ("" if value >= self._least else f", {self._least:g} are needed"),
+            tuple(inliers),
+            self._draw(query, mine, name, theirs, found),
+        )
 
     def _draw(self, query, mine, name, theirs, found) -> np.ndarray | None:
         if not self._root:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from landmark_tf import InputError
 from landmark_tf.data import tfrecords
-from landmark_tf.models import registry, weights
+from landmark_tf.models import costs, registry, weights
 from landmark_tf.training import (
     averaging,
     batch_norm,
@@ -81,7 +81,7 @@ class Session:
             settings.image_size or None,
         )
         self.model = _make_model(settings.precision, devices, make_model)
-        self.parameters = self.model.count_params()
+        self.parameters = costs.parameters(self.model)
         if settings.jit and devices.num_replicas_in_sync > 1:
             raise InputError(
                 "--jit is for one device: leave it out, or take "
