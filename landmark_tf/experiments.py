@@ -10,22 +10,26 @@ landmark_tf.`; empty lines and those that begin with # say nothing:
 
 What each command prints goes to the screen and to a file in --log_dir. A
 command that succeeded is not run again by the same --log_dir, unless its words
-or one of its flagfiles have changed. Stopped, even by kill -9, the same command
-goes on with the command that was running, which itself goes on where it can.
+or one of its flagfiles have changed, or those of a command before it. Stopped,
+even by kill -9, the same command goes on with the command that was running,
+which itself goes on where it can.
 SIGTERM is passed on to that command; when it has saved what it has to, this one
 ends too, with code 75.
 """
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import re
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 from landmark_tf import InputError, Preempted, command, config
+from landmark_tf.files import workspace
 from landmark_tf.training import preemption
 
 
@@ -41,7 +45,9 @@ class Config:
         help="folder of logs and of what is done; none: runs/programmes/NAME",
     )
     keep_going: bool = config.field(
-        False, help="run the commands behind one that fails"
+        False,
+        help="run the commands behind one that fails, now and again once it "
+        "is mended",
     )
     dry_run: bool = config.field(
         False, help="show what is done and what is to do, and run nothing"
@@ -55,7 +61,8 @@ class Step:
     Attributes:
         line: its line in the file, from 1.
         words: the verb and its flags.
-        key: changes when the words or the flagfiles behind them change.
+        key: changes when the words or the flagfiles behind them change, or
+            those of a step before it, of which it may read the output.
     """
 
     line: int
@@ -87,22 +94,15 @@ def run(settings: Config) -> dict[str, int]:
             print(f"{'done' if step.key in done else 'to do'}  {step}")
         return {"done": sum(x.key in done for x in steps), "failed": 0}
     logs.mkdir(parents=True, exist_ok=True)
-    failed = []
-    for place, step in enumerate(steps, 1):
-        if step.key in done:
-            continue
-        print(f"[{place}/{len(steps)}] {step}", flush=True)
-        start = time.monotonic()
-        code = _execute(step, logs / f"{place:03}_{step.words[0]}.log")
-        if code == 0:
-            with open(record, "a", encoding="utf-8") as file:
-                file.write(f"{step.key}\n")
-            done.add(step.key)
-            print(f"  done in {time.monotonic() - start:.0f} s", flush=True)
-            continue
-        failed.append(step)
-        if not settings.keep_going:
-            break
+    busy = InputError(
+        "another programme writes there; wait for it or give another "
+        f"--log_dir. Received: {logs}"
+    )
+    held = workspace.lock(logs / ".lock", busy)
+    try:
+        failed = _run_all(steps, done, record, settings.keep_going)
+    finally:
+        os.close(held)
     if failed:
         raise InputError(
             f"{settings.programme}, line {failed[0].line} failed, its log is "
@@ -111,6 +111,29 @@ def run(settings: Config) -> dict[str, int]:
         )
     print(f"{settings.programme}: {len(steps)} commands done, logs in {logs}")
     return {"done": len(steps), "failed": 0}
+
+
+def _run_all(
+    steps: list[Step], done: set[str], record: pathlib.Path, keep_going: bool
+) -> list[Step]:
+    """Runs what is not done, and returns what failed."""
+    failed = []
+    for place, step in enumerate(steps, 1):
+        if step.key in done:
+            continue
+        print(f"[{place}/{len(steps)}] {step}", flush=True)
+        start = time.monotonic()
+        log = record.with_name(f"{place:03}_{step.words[0]}.log")
+        if _execute(step, log) != 0:
+            failed.append(step)
+            if not keep_going:
+                break
+            continue
+        print(f"  done in {time.monotonic() - start:.0f} s", flush=True)
+        if not failed:  # else it may have read what is to be made anew
+            with open(record, "a", encoding="utf-8") as file:
+                file.write(f"{step.key}\n")
+    return failed
 
 
 def read(path: str) -> list[Step]:
@@ -126,7 +149,7 @@ def read(path: str) -> list[Step]:
         raise InputError(
             f"no such programme; give a text file of commands. Received: {path}"
         ) from error
-    steps = []
+    steps: list[Step] = []
     for number, line in enumerate(lines, 1):
         try:
             words = tuple(shlex.split(line, comments=True))
@@ -137,7 +160,11 @@ def read(path: str) -> list[Step]:
         if not words:
             continue
         _check_verb(f"{path}, line {number}", words[0])
-        steps.append(Step(number, words, _key(words)))
+        before = steps[-1].key if steps else ""
+        try:
+            steps.append(Step(number, words, _key(before, words)))
+        except InputError as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
     if not steps:
         raise InputError(f"no command in the programme. Received: {path}")
     return steps
@@ -153,24 +180,31 @@ def _check_verb(where: str, verb: str) -> None:
         )
 
 
-def _key(words: tuple[str, ...]) -> str:
-    content = [*words, *(_flags(x) for x in words)]
+def _key(before: str, words: tuple[str, ...]) -> str:
+    content = [before, *words, *_flagfiles(list(words))]
     return hashlib.sha256("\0".join(content).encode()).hexdigest()[:16]
 
 
-def _flags(word: str) -> str:
-    """What a --flagfile says, and those that it names."""
-    if not word.startswith("--flagfile="):
-        return ""
-    path = word.partition("=")[2]
-    try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            "no such flagfile; give the command in the project's root. "
-            f"Received: {path}"
-        ) from error
-    return text + "".join(_flags(line.strip()) for line in text.splitlines())
+def _flagfiles(words: list[str], outer: tuple[str, ...] = ()) -> Iterator[str]:
+    """What the flagfiles among some words say, and those that they name."""
+    for place, word in enumerate(words):
+        name, equals, path = word.lstrip("-").partition("=")
+        if name != "flagfile" or not word.startswith("-"):
+            continue
+        if not equals:  # absl takes both forms
+            path = words[place + 1] if place + 1 < len(words) else ""
+        if path in outer:
+            raise InputError(f"a flagfile names itself. Received: {path}")
+        try:
+            text = pathlib.Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                "no such flagfile, or no text; give the command in the "
+                f"project's root. Received: {path}"
+            ) from error
+        yield text
+        lines = [line.strip() for line in text.splitlines()]
+        yield from _flagfiles(lines, (*outer, path))
 
 
 def _execute(step: Step, log: pathlib.Path) -> int:
@@ -187,7 +221,8 @@ def _execute(step: Step, log: pathlib.Path) -> int:
     ):
         try:
             for part in iter(lambda: process.stdout.read1(65536), b""):
-                sys.stdout.buffer.write(part)
+                # A notebook's has no bytes behind it; half a letter is rare.
+                sys.stdout.write(part.decode("utf-8", "replace"))
                 sys.stdout.flush()
                 file.write(part)
         finally:

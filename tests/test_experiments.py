@@ -1,4 +1,5 @@
 import fcntl
+import io
 import pathlib
 import re
 import subprocess
@@ -63,6 +64,69 @@ def test_a_changed_flagfile_runs_again(programme):
     base.write_text("--strategy=boost\n--scale=1\n")  # behind the flagfile
     run(programme)
     assert "a,1 0.75" in (programme.parent / "average.csv").read_text()
+
+
+def test_what_follows_a_changed_command_runs_again(programme):
+    run(programme)
+    folder = programme.parent
+    # The second command reads what the first one writes.
+    second = programme.read_text().splitlines()[-1].replace("/x.csv", "/o.csv")
+    first = (
+        programme.read_text().splitlines()[-2].replace("/average.csv", "/o.csv")
+    )
+    programme.write_text(f"{first}\n{second}\n")
+    run(programme)
+    assert "a,1 0.375" in (folder / "max_confidence.csv").read_text()
+    (folder / "average.flags").write_text("--strategy=boost\n--scale=2\n")
+    run(programme)
+    assert "a,1 1\n" in (folder / "max_confidence.csv").read_text()
+
+
+def test_what_ran_behind_a_failure_runs_again(programme):
+    x = programme.parent / "x.csv"
+    text = programme.read_text()
+    programme.write_text(text.replace("/x.csv", "/later.csv", 1))
+    with pytest.raises(InputError, match="1 failed"):
+        run(programme, keep_going=True)
+    (programme.parent / "later.csv").write_text(x.read_text())
+    (programme.parent / "max_confidence.csv").unlink()
+    assert run(programme)["done"] == 2
+    assert (programme.parent / "max_confidence.csv").exists()
+
+
+def test_two_of_one_log_dir(programme):
+    logs = programme.parent / "logs"
+    logs.mkdir()
+    with open(logs / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another programme.*logs"):
+            run(programme)
+
+
+def test_a_notebook_has_no_bytes_behind_its_output(programme, monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", screen)
+    run(programme)
+    assert "average of 2 submissions" in screen.getvalue()
+
+
+def test_a_flagfile_as_a_word_of_its_own(programme):
+    text = programme.read_text().replace("--flagfile=", "--flagfile ")
+    programme.write_text(text)
+    run(programme)
+    (programme.parent / "average.flags").write_text("--strategy=correct\n")
+    run(programme)
+    assert "a,1 0.25" in (programme.parent / "average.csv").read_text()
+
+
+def test_a_flagfile_that_names_itself_or_is_no_text(programme):
+    flags = programme.parent / "average.flags"
+    flags.write_text(f"--flagfile={flags}\n")
+    with pytest.raises(InputError, match="line 3: a flagfile names itself"):
+        run(programme)
+    flags.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="no text.*average.flags"):
+        run(programme)
 
 
 def test_a_failure_stops_and_the_rest_goes_on_later(programme, capfd):

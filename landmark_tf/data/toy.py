@@ -26,14 +26,15 @@ from PIL import Image
 from landmark_tf import InputError, command, config
 from landmark_tf.data.toy_world.landmarks import Landmark, landmarks
 from landmark_tf.data.toy_world.scene import draw, picture_rng
-from landmark_tf.files import progress
+from landmark_tf.files import progress, workspace
 
 TEST_START = 1_000_000  # number of a landmark's first picture for the test
+_MARKER = "toy.json"  # written last
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    out: str = config.field(help="folder to write; new or empty")
+    out: str = config.field(help="folder to write")
     size: int = config.field(320, help="longest side of a picture in pixels")
     landmarks: int = config.field(16, help="number of landmarks")
     images: int = config.field(
@@ -106,14 +107,27 @@ def plan(settings: Config) -> list[Picture]:
 
 
 def run(settings: Config) -> None:
-    """Writes photographs, CSVs and homographies.
+    """Writes photographs, CSVs and homographies, if they are not there yet.
 
     Raises:
-        InputError: the folder is not empty, or a number is out of its range.
+        InputError: the folder holds something else, or a number is out of its
+            range.
     """
     _check(settings)
-    out = Path(settings.out)
+    given = dataclasses.asdict(settings)
+    del given["out"]
+    if workspace.is_finished(settings.out, _MARKER, given):
+        print(f"{settings.out} was drawn before; nothing to do")
+        return
     pictures = plan(settings)
+    with workspace.hold(settings.out, _MARKER, given) as out:
+        _draw(settings, pictures, out)
+        text = json.dumps({"settings": given}, indent=1) + "\n"
+        workspace.write_text(out, out / _MARKER, text)
+    print(f"wrote {settings.out}: {len(pictures):,} pictures")
+
+
+def _draw(settings: Config, pictures: list[Picture], out: Path) -> None:
     homographies = {}
     for picture in progress.track(pictures):
         rng = picture_rng(settings.seed, picture.landmark, picture.n)
@@ -134,12 +148,6 @@ def run(settings: Config) -> None:
 
 
 def _check(settings: Config) -> None:
-    out = Path(settings.out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(
-            "the output must be a new or an empty folder; choose another. "
-            f"Received: --out={settings.out}"
-        )
     for name, low, high in (
         ("size", 16, np.inf),
         ("images", 1, np.inf),

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -88,10 +89,32 @@ def test_homographies_cover_the_pictures_of_landmarks(written):
 def test_the_same_flags_write_the_same_bytes(written, tmp_path):
     toy.run(toy.Config(out=str(tmp_path), **SMALL))
     files = [path for path in written.rglob("*") if path.is_file()]
-    assert len(files) == 16 + 7
+    assert len(files) == 16 + 8
     for path in files:
         again = tmp_path / path.relative_to(written)
         assert path.read_bytes() == again.read_bytes()
+
+
+def test_a_killed_drawing_goes_on(written, tmp_path, monkeypatch, capsys):
+    settings = toy.Config(out=str(tmp_path), **SMALL)
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toy, "tables", killed)
+        with pytest.raises(KeyboardInterrupt):
+            toy.run(settings)
+    assert not (tmp_path / "train.csv").exists()
+    toy.run(settings)
+    names = {x.relative_to(written) for x in written.rglob("*")}
+    assert {x.relative_to(tmp_path) for x in tmp_path.rglob("*")} == names
+    before = (tmp_path / "train.csv").stat().st_mtime_ns
+    toy.run(settings)
+    assert "nothing to do" in capsys.readouterr().out
+    assert (tmp_path / "train.csv").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="other settings.*with other seed"):
+        toy.run(dataclasses.replace(settings, seed=7))
 
 
 def test_more_pictures_leave_those_there_are_unchanged():
@@ -103,9 +126,9 @@ def test_more_pictures_leave_those_there_are_unchanged():
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(InputError, match="empty folder"):
+    with pytest.raises(InputError, match="not empty and holds other files"):
         toy.run(toy.Config(out=str(tmp_path)))
-    with pytest.raises(InputError, match="empty folder"):
+    with pytest.raises(InputError, match="choose another folder"):
         toy.run(toy.Config(out=str(tmp_path / "mine.txt")))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
