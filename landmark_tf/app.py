@@ -77,6 +77,7 @@ def run(settings: Config) -> None:
         page.launch(
             server_name=settings.host,
             server_port=settings.port,
+            share=False,  # whatever the environment says
             max_file_size=_LARGEST,
             quiet=True,
             prevent_thread_lock=True,
@@ -184,7 +185,8 @@ def build(answers: "Guide") -> Any:
         )
         return words, *pictures, _cards(found.likely), drawn
 
-    with gradio.Blocks(title="landmark_tf") as page:
+    # What was uploaded is deleted after an hour, and at the end.
+    with gradio.Blocks(title="landmark_tf", delete_cache=(600, 3600)) as page:
         gradio.Markdown("# Which landmark is it?")
         with gradio.Row():
             with gradio.Column():

@@ -17,6 +17,7 @@ at the end, and all others are there.
 import concurrent.futures
 import dataclasses
 import pathlib
+import re
 import shutil
 import tarfile
 import threading
@@ -73,6 +74,8 @@ def run(settings: Config) -> dict[str, int]:
             f"Received: {settings.workers}, {settings.timeout:g}"
         )
     _check_address(settings.base_url)
+    base = settings.base_url.rstrip("/")
+    settings = dataclasses.replace(settings, base_url=base)
     names = google_landmarks.tables(settings.dataset, settings.split)
     chosen = google_landmarks.parse_shards(settings.shards, settings.split)
     work = _Work(settings)
@@ -216,6 +219,9 @@ class _Work:
         try:
             self._fetch(f"{base}/md5sum/{split}/md5.{name}.txt", sums)
             expected = sums.read_text("utf-8", "replace").split()[:1]
+            if not re.fullmatch(r"[0-9a-f]{32}", "".join(expected)):
+                sums.unlink()
+                return "its file of the MD5 sum has none"
             for _ in range(2):
                 if not tar.exists():
                     self._fetch(f"{base}/{split}/{name}.tar", tar, seen)

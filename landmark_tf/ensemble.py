@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from landmark_tf.predictions.ensembling import Choice
     from landmark_tf.predictions.votes import Votes
 
+_LARGEST_SCALE = 1e6
 _OF_LISTS = ("soft_voting", "rank_average")
 _WEIGHTED = ("weighted", *_OF_LISTS)
 
@@ -97,7 +98,15 @@ def run(settings: Config) -> dict[str, Any]:
     votes = read_votes(settings.submissions)
     facts: dict[str, Any] = {}
     if settings.search:
-        choice, facts = _search(settings, *_labelled(settings, votes))
+        labelled, truth = _labelled(settings, votes)
+        if votes.is_of_lists() != labelled.is_of_lists():
+            raise InputError(
+                "--labelled and --submissions must both be lists of several "
+                "landmarks (predict --top_k) or both of one. Received: "
+                f"{labelled.confidence.shape[2]} and "
+                f"{votes.confidence.shape[2]} landmarks of one query"
+            )
+        choice, facts = _search(settings, labelled, truth)
     else:
         choice = ensembling.Choice(
             settings.strategy, 0, _weights(settings, votes), settings.scale
@@ -161,9 +170,10 @@ def _check(settings: Config) -> None:
             f"--weights are for --strategy={', '.join(_WEIGHTED)}. "
             f"Received: --strategy={settings.strategy}"
         )
-    if not 0 <= settings.scale < float("inf") or settings.top_k < 1:
+    if not 0 <= settings.scale <= _LARGEST_SCALE or settings.top_k < 1:
         raise InputError(
-            "--scale must be 0 or more, and --top_k 1 or more. "
+            f"--scale must lie between 0 and {_LARGEST_SCALE:g}, and --top_k "
+            "be 1 or more. "
             f"Received: {settings.scale:g}, {settings.top_k}"
         )
     lists = settings.search or settings.strategy in _OF_LISTS
@@ -192,8 +202,10 @@ def _weights(settings: Config, votes: "Votes") -> tuple[float, ...]:
     from landmark_tf.predictions import ensemble_search
 
     if settings.weights != "auto":
+        if not settings.weights:
+            return ()
         try:
-            return tuple(float(x) for x in settings.weights.split(",") if x)
+            return tuple(map(float, settings.weights.split(",")))
         except ValueError as error:
             raise InputError(
                 "--weights must be auto, or numbers with commas between. "
@@ -246,7 +258,7 @@ def _search(
         f"against {worth['gap_single']:.4f} of the best single, a gain of "
         f"{worth['gain']:+.4f} (standard error {worth['gain_error']:.4f})"
     )
-    if worth["gain"] < worth["gain_error"]:
+    if worth["gain"] <= 2 * worth["gain_error"]:
         print("  which is no gain to rely on")
     return choice, {"labelled_gap": found.gap, **worth}
 

@@ -112,6 +112,7 @@ def _write_solution(path: str, evaluator: "evaluation.Evaluator") -> None:
     truth = truth.mask(evaluator.table["landmark_id"] < 0, "")
     table = evaluator.table[["id"]].assign(landmarks=truth)
     text = table.to_csv(index=False, lineterminator="\n")
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(pathlib.Path(path), text)
     print(f"{path}: {len(table)} true landmarks")
 

@@ -24,6 +24,7 @@ from landmark_tf import InputError, command, config
 
 if TYPE_CHECKING:
     from landmark_tf.reports.layout import Group
+    from landmark_tf.training.history import Training
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,14 +76,14 @@ def run(settings: Config) -> pathlib.Path:
     quiet.import_tensorflow()
     from landmark_tf.reports import sections
     from landmark_tf.reports.page import Page
-    from landmark_tf.training import history
 
-    trainings = {
-        path: history.read(path)
-        for path in dict.fromkeys(
-            path for group in runs for path in group.paths.values()
+    trainings = _read(runs)
+    runs = [group for group in runs if group.paths]
+    if not runs and not submissions:
+        raise InputError(
+            "none of the runs can be shown. Received: "
+            f"--runs={','.join(settings.runs)}"
         )
-    }
     page, figures = Page(settings.title), {}
     if trainings:
         by_name = {k: trainings[v] for k, v in layout.named(trainings).items()}
@@ -111,17 +112,34 @@ def run(settings: Config) -> pathlib.Path:
     return out / "index.html"
 
 
+def _read(runs: "list[Group]") -> "dict[str, Training]":
+    """Reads the runs; one of a pattern that cannot be used is left out."""
+    from landmark_tf.training import history
+
+    trainings: dict[str, Training] = {}
+    for group in runs:
+        for name, path in list(group.paths.items()):
+            try:
+                trainings[path] = trainings.get(path) or history.read(path)
+            except InputError as error:
+                if not group.of_pattern:
+                    raise
+                del group.paths[name]
+                print(f"left out: {error}")
+    return trainings
+
+
 def _groups(settings: Config) -> "list[Group]":
     from landmark_tf.reports import layout
 
     groups = layout.read(settings.layout) if settings.layout else []
     runs = layout.of_patterns(settings.runs)
-    for title, paths in (
-        ("All runs", runs),
-        ("Submissions", settings.submissions),
-    ):
-        if paths:
-            groups.append(layout.Group(title, layout.named(paths)))
+    if runs:
+        patterns = any(map(layout.is_pattern, settings.runs))
+        groups.append(layout.Group("All runs", layout.named(runs), patterns))
+    if settings.submissions:
+        named = layout.named(settings.submissions)
+        groups.append(layout.Group("Submissions", named))
     if not groups:
         raise InputError(
             "give --runs, --submissions or --layout. Received: none of them"

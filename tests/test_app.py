@@ -183,6 +183,23 @@ def test_bad_settings_are_named(trained, change, words):
         app.run(app.Config(**{"run": str(trained[0]), **change}))
 
 
+def test_the_page_is_for_this_machine_alone(run, monkeypatch, capsys):
+    given = {}
+
+    class Page:
+        def launch(self, **arguments):
+            given.update(arguments)
+
+        def block_thread(self):
+            pass
+
+    monkeypatch.setattr(app, "build", lambda answers: Page())
+    app.run(app.Config(run=str(run.path), port=7999))
+    assert given["server_name"] == "127.0.0.1" and given["share"] is False
+    assert given["server_port"] == 7999
+    assert "http://127.0.0.1:7999" in capsys.readouterr().out
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("gradio") is not None, reason="Gradio is here"
 )

@@ -88,6 +88,33 @@ def test_search_says_what_it_chose(files, capsys):
     )
 
 
+def test_a_search_of_twins_is_no_gain(files, capsys):
+    (files / "b.csv").write_text((files / "a.csv").read_text())
+    ensemble.run(
+        settings(files, search=True, solution=str(files / "truth.csv"))
+    )
+    assert "which is no gain to rely on" in capsys.readouterr().out
+
+
+def test_a_search_that_gains_says_so(files, capsys):
+    """What one of two does not know, the other does, on many queries."""
+    lines = {"a": [], "b": [], "truth": []}
+    for i in range(400):
+        name, right = f"q{i:03}", i % 5
+        lines["truth"].append(f"{name},{right}")
+        for model, knows in (("a", i % 2), ("b", not i % 2)):
+            pair = f"{right} 0.9" if knows else f"{(right + 1) % 5} 0.1"
+            lines[model].append(f"{name},{pair}")
+    for name, rows in lines.items():
+        text = "id,landmarks\n" + "\n".join(rows) + "\n"
+        (files / f"{name}.csv").write_text(text)
+    ensemble.run(
+        settings(files, search=True, solution=str(files / "truth.csv"))
+    )
+    text = capsys.readouterr().out
+    assert "a gain of +0." in text and "no gain to rely on" not in text
+
+
 def test_labelled_rows_that_are_ignored_do_not_count(files):
     lines = (files / "truth.csv").read_text().splitlines()
     usage = ["Public" if i < 40 else "Ignored" for i in range(60)]
@@ -121,8 +148,11 @@ def test_labelled_rows_that_are_ignored_do_not_count(files):
         ({"strategy": "weighted", "weights": "1,x"}, "Received: '1,x'"),
         ({"strategy": "weighted", "weights": "1"}, "2 numbers.*Received: 1"),
         ({"weights": "2,1"}, "weighted, soft.*Received: --strategy=average"),
-        ({"scale": -1.0}, "0 or more.*Received: -1"),
-        ({"scale": float("nan")}, "0 or more.*Received: nan"),
+        ({"strategy": "weighted", "weights": ","}, "Received: ','"),
+        ({"strategy": "weighted", "weights": "1,,2"}, "Received: '1,,2'"),
+        ({"scale": -1.0}, "between 0 and.*Received: -1"),
+        ({"scale": 1e39}, "between 0 and.*Received: 1e.39"),
+        ({"scale": float("nan")}, "between 0 and.*Received: nan"),
         ({"top_k": 0}, "Received: 0.5, 0"),
         ({"out": "."}, "must be a file"),
     ],
@@ -151,6 +181,22 @@ def test_lists_are_named_by_the_strategy_that_was_asked_for(files):
     (files / "b.csv").write_text("id,landmarks\nx,1 0.5\n")
     with pytest.raises(InputError, match="^average combines one landmark"):
         ensemble.run(settings(files))
+
+
+def test_a_search_of_lists_needs_labelled_lists(files):
+    labelled = settings(files).submissions
+    (files / "c.csv").write_text("id,landmarks\nx,1 0.5 2 0.25\n")
+    (files / "d.csv").write_text("id,landmarks\nx,1 0.5\n")
+    with pytest.raises(InputError, match="both.*Received: 1 and 2 landmarks"):
+        ensemble.run(
+            settings(
+                files,
+                submissions=(str(files / "c.csv"), str(files / "d.csv")),
+                labelled=labelled,
+                search=True,
+                solution=str(files / "truth.csv"),
+            )
+        )
 
 
 def test_truth_of_other_queries(files):

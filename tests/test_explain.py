@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from landmark_tf import InputError, explain
+from landmark_tf.reports import explanation
 
 
 def settings(trained, tmp_path, **more):
@@ -82,6 +83,20 @@ def test_a_gallery_of_a_split(trained, dataset, tmp_path):
     assert (successes["landmark_id"] == successes["predicted_id"]).all()
     for path in written:
         assert np.asarray(Image.open(path)).std() > 20
+
+
+def test_a_training_picture_is_not_its_own_neighbour(
+    trained, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(
+        explanation, "draw", lambda rows, *_: drawn.extend(rows)
+    )
+    explain.run(settings(trained, tmp_path, gallery=True, split="train"))
+    assert drawn
+    for _, (query, *others) in drawn:
+        for other in others:
+            assert not np.array_equal(query.image, other.image)
 
 
 @pytest.mark.parametrize(

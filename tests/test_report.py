@@ -129,6 +129,33 @@ def test_a_layout_groups_and_names(scored, tmp_path):
     assert (page.parent / "curves_02.png").exists()
 
 
+def test_a_run_of_a_pattern_that_cannot_be_used_is_left_out(
+    scored, tmp_path, capsys
+):
+    import shutil
+
+    run, _ = scored
+    for name in ("good", "unvalidated", "killed"):
+        shutil.copytree(run, tmp_path / "runs" / name)
+    history = tmp_path / "runs" / "unvalidated" / "history.csv"
+    rows = pd.read_csv(history)
+    rows[["epoch", "loss"]].to_csv(history, index=False)
+    (tmp_path / "runs" / "killed" / "model.keras").unlink()
+    page = make(
+        scored,
+        tmp_path,
+        runs=(f"{tmp_path}/runs/*",),
+        submissions=(),
+        solution="",
+    )
+    assert "good" in cells(page) and "killed" not in cells(page)
+    text = capsys.readouterr().out
+    assert "left out: no epoch of the run was validated" in text
+    assert "left out: no model.keras there" in text
+    with pytest.raises(InputError, match="no epoch.*unvalidated"):
+        make(scored, tmp_path, runs=(str(history.parent),))
+
+
 def test_two_of_a_group_have_two_names(scored, tmp_path):
     _, folder = scored
     layout = tmp_path / "layout.csv"

@@ -108,11 +108,13 @@ def _get(
         _forget(part, seen)
         return False
     with response:
-        start = f"bytes {have}-"
         given = response.headers.get("Content-Range", "")
-        goes_on = response.status == 206 and given.startswith(start)
+        goes_on = response.status == 206 and given.startswith(f"bytes {have}-")
+        if goes_on and (told := _version(response)):
+            goes_on = told == headers.get("If-Range")
         if response.status == 206 and not goes_on:
             _forget(part, seen)
+            version.unlink(missing_ok=True)
             return False
         if not goes_on:
             _forget(part, seen)
@@ -128,6 +130,9 @@ def _get(
                 seen(len(block))
                 if expected is not None:
                     expected -= len(block)
+    total = given.rpartition("/")[2]  # of the whole file, * if not told
+    if goes_on and total.isdigit() and _size(part) < int(total):
+        return False  # less than was asked for, which a server may send
     return not expected
 
 

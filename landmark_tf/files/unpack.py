@@ -1,8 +1,12 @@
 """Unpacks a tar file that comes from elsewhere."""
 
+import lzma
 import pathlib
 import shutil
 import tarfile
+import zlib
+
+_LONGEST = 255  # bytes of a name, of common file systems
 
 
 class UnsafeError(Exception):
@@ -24,9 +28,17 @@ def unpack(tar: pathlib.Path, out: pathlib.Path) -> int:
     Raises:
         UnsafeError: an entry is a link or a device, or its path leaves the
             folder; the message names it.
-        tarfile.TarError: no tar file, or a damaged one.
+        tarfile.TarError: no tar file, or one that can be seen to be damaged.
     """
-    out = out.resolve()
+    try:
+        return _unpack(tar, out.resolve())
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise tarfile.ReadError(str(error)) from error
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        raise UnsafeError(f"{error.filename} is a file and a folder") from error
+
+
+def _unpack(tar: pathlib.Path, out: pathlib.Path) -> int:
     count = 0
     with tarfile.open(tar) as archive:
         members = archive.getmembers()
@@ -48,7 +60,14 @@ def _check(member: tarfile.TarInfo, out: pathlib.Path) -> None:
     if not (member.isfile() or member.isdir()):
         raise UnsafeError(f"{member.name!r} is neither a file nor a folder")
     name = pathlib.PurePosixPath(member.name)
+    longest = max(
+        (len(part.encode("utf-8", "replace")) for part in name.parts), default=0
+    )
+    if "\0" in member.name or longest > _LONGEST:
+        raise UnsafeError(f"{member.name[:80]!r} is no file's name")
     # resolve() follows links that are in the folder already.
     inside = (out / member.name).resolve().is_relative_to(out)
     if name.is_absolute() or ".." in name.parts or not inside:
         raise UnsafeError(f"{member.name!r} would leave the folder")
+    if member.isfile() and not name.parts:
+        raise UnsafeError(f"{member.name!r} is the folder itself")

@@ -54,12 +54,21 @@ def _lowest(values: np.ndarray, allowed: np.ndarray, count: int) -> list[int]:
     return rows[order][:count].tolist()
 
 
-def nearest(query: np.ndarray, features: np.ndarray) -> int:
+def nearest(
+    query: np.ndarray, features: np.ndarray, other: np.ndarray
+) -> int | None:
     """The row of the features of least distance once all have length 1.
 
     Args:
         query: float [D].
-        features: float [N, D], N at least 1.
+        features: float [N, D].
+        other: bool [N], which rows are looked at: not the query's own.
+
+    Returns:
+        None where there is no row to look at.
     """
+    if not other.any():
+        return None
     length = np.linalg.norm(features, axis=1) * np.linalg.norm(query)
-    return int(np.argmax(features @ query / np.maximum(length, 1e-12)))
+    likeness = features @ query / np.maximum(length, 1e-12)
+    return int(np.argmax(np.where(other, likeness, -np.inf)))

@@ -25,6 +25,10 @@ class Votes:
     landmark_id: np.ndarray
     confidence: np.ndarray
 
+    def is_of_lists(self) -> bool:
+        """Whether a model names several landmarks for a query."""
+        return self.confidence.shape[2] > 1
+
     def of(self, queries: np.ndarray) -> "Votes":
         """Some of the queries, int [n]."""
         return Votes(

@@ -5,6 +5,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -40,6 +41,7 @@ def brightness(saliency: np.ndarray) -> np.ndarray:
     return np.clip(saliency / max(np.percentile(saliency, _SHARE), 1e-12), 0, 1)
 
 
+@matplotlib.rc_context({"text.parse_math": False})  # dollars in names
 def draw(
     rows: Sequence[tuple[str, Sequence[Panel]]],
     path: str | os.PathLike,

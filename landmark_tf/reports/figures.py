@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import ticker
@@ -15,6 +16,11 @@ _PANELS = (
 )
 
 
+# A name may have dollars in it, which are no formula.
+_plain = matplotlib.rc_context({"text.parse_math": False})
+
+
+@_plain
 def curves(histories: Mapping[str, pd.DataFrame]) -> bytes:
     """Loss, accuracy and GAP by epoch, training dashed, validation solid.
 
@@ -32,8 +38,9 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> bytes:
             axes.plot(epoch, history[validation], style, c=colour, label=label)
             if train:
                 axes.plot(epoch, history[train], "--", c=colour, alpha=0.5)
-                highest = max(highest, history[train].max())
-        if name == "loss":
+                known = history[train][np.isfinite(history[train])]
+                highest = max(highest, known.max() if len(known) else 0.0)
+        if name == "loss" and highest > 0:
             # One bad first epoch of validation would hide all others.
             axes.set_ylim(0, highest * 1.5)
         axes.set_xlabel("epoch")
@@ -44,6 +51,7 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> bytes:
     return _png(figure)
 
 
+@_plain
 def classes(images: np.ndarray) -> bytes:
     """Pictures of each landmark, the most frequent first.
 
@@ -65,6 +73,7 @@ def classes(images: np.ndarray) -> bytes:
     return _png(figure)
 
 
+@_plain
 def distractors(
     names: Sequence[str], alone: Sequence[float], among: Sequence[float]
 ) -> bytes:
@@ -89,6 +98,7 @@ def distractors(
     return _png(figure)
 
 
+@_plain
 def reliability(tables: Mapping[str, pd.DataFrame]) -> bytes:
     """Accuracy by confidence; on the diagonal confidences are probabilities.
 

@@ -117,12 +117,13 @@ class _Neighbours:
         found = examples.pictures(
             dataset, [landmarks[x] for x in labels], each=_EACH
         )
-        self._known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._known: dict[int, tuple[np.ndarray, ...]] = {}
         for label in labels:
             if some := found.get(landmarks[label]):
+                ids = np.array([name for name, _ in some])
                 pixels = self._pixels([jpeg for _, jpeg in some])
                 features = self._features.predict(pixels, verbose=0)
-                self._known[label] = (pixels, features)
+                self._known[label] = (ids, pixels, features)
 
     def line(self, row: Any) -> tuple[str, list[Panel]]:
         """A picture, and its neighbours of its own and the named landmark."""
@@ -131,16 +132,20 @@ class _Neighbours:
         answer = f"named {self._names[row.predicted]}, {row.confidence:.2f}"
         panels = [Panel(picture[0], f"{self._names[row.label]}\n{answer}")]
         if row.label >= 0:  # it shows a landmark
-            panels.append(self._nearest(query, row.label, "its own"))
+            panels.append(self._nearest(row.id, query, row.label, "its own"))
         if row.label != row.predicted:
-            panels.append(self._nearest(query, row.predicted, "named"))
+            panels.append(self._nearest(row.id, query, row.predicted, "named"))
         return row.id, panels
 
-    def _nearest(self, query: np.ndarray, label: int, what: str) -> Panel:
+    def _nearest(
+        self, name: str, query: np.ndarray, label: int, what: str
+    ) -> Panel:
         if label not in self._known:
             return Panel(None)
-        pixels, features = self._known[label]
-        place = gallery.nearest(query, features)
+        ids, pixels, features = self._known[label]
+        place = gallery.nearest(query, features, ids != name)
+        if place is None:
+            return Panel(None)
         return Panel(pixels[place], f"{what}, nearest:\n{self._names[label]}")
 
     def _pixels(self, jpegs: Sequence[bytes]) -> np.ndarray:

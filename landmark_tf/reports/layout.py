@@ -15,10 +15,17 @@ _COLUMNS = ("group", "title", "name", "path")
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs or submissions that are shown together: their paths by name."""
+    """Runs or submissions that are shown together.
+
+    Attributes:
+        title: above them.
+        paths: by name.
+        of_pattern: whether a pattern found them, not all of them by intent.
+    """
 
     title: str
     paths: dict[str, str]
+    of_pattern: bool = False
 
 
 def named(paths: Iterable[str]) -> dict[str, str]:
@@ -33,6 +40,11 @@ def named(paths: Iterable[str]) -> dict[str, str]:
         (name if count[name] == 1 else path): path
         for name, path in zip(short, paths)
     }
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path has letters that stand for others, as runs/* has."""
+    return glob.has_magic(path)
 
 
 def of_patterns(patterns: Sequence[str]) -> list[str]:
@@ -93,7 +105,7 @@ def split(groups: Sequence[Group]) -> tuple[list[Group], list[Group]]:
                 if path.endswith(".csv") == wanted
             }
             if part:
-                kinds[kind].append(Group(group.title, part))
+                kinds[kind].append(dataclasses.replace(group, paths=part))
     return kinds
 
 

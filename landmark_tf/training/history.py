@@ -1,7 +1,6 @@
 """What a run directory tells of its training."""
 
 import dataclasses
-import json
 import pathlib
 
 import pandas as pd
@@ -20,13 +19,11 @@ class Training:
         settings: what it was started with.
         history: a row for each epoch, as in history.csv: `epoch` from 0,
             `loss`, `accuracy`, `images_per_second`, `val_gap` and so on.
-        metrics: of metrics.json; empty before the training has ended.
     """
 
     path: pathlib.Path
     settings: settings.Config
     history: pd.DataFrame
-    metrics: dict[str, float]
 
     def best(self) -> pd.Series:
         """The epoch of the highest validation GAP, which model.keras is of."""
@@ -46,7 +43,7 @@ class Training:
 
 
 def read(path: str | pathlib.Path) -> Training:
-    """Reads flags.txt, history.csv and metrics.json of a run directory.
+    """Reads flags.txt, history.csv of a run directory.
 
     Raises:
         InputError: no run directory, or one without a validated epoch.
@@ -60,13 +57,13 @@ def read(path: str | pathlib.Path) -> Training:
             )
     try:
         history = pd.read_csv(path / "history.csv")
-        rows = len(history.dropna(subset=["val_gap"]))
+        history["epoch"], history["loss"]  # every training has these
     except (ValueError, KeyError) as error:
         raise InputError(
             f"{path / 'history.csv'} cannot be read ({error}); leave this run "
             f"out or train it again. Received: {path}"
         ) from error
-    if not rows:
+    if "val_gap" not in history or history["val_gap"].isna().all():
         raise InputError(
             "no epoch of the run was validated; train with "
             f"--validation_split. Received: {path}"
@@ -75,18 +72,4 @@ def read(path: str | pathlib.Path) -> Training:
         path,
         run_directory.read_flags(path, settings.Config),
         history,
-        _read_metrics(path),
     )
-
-
-def _read_metrics(path: pathlib.Path) -> dict[str, float]:
-    metrics = path / "metrics.json"
-    if not metrics.is_file():
-        return {}
-    try:
-        return json.loads(metrics.read_text())
-    except ValueError as error:
-        raise InputError(
-            f"{metrics} cannot be read ({error}); write it again with "
-            f"python -m landmark_tf.evaluate --run={path}. Received: {path}"
-        ) from error

@@ -84,6 +84,21 @@ def test_another_version_is_fetched_from_its_start(site, tmp_path):
     assert (tmp_path / "x").read_bytes() == BODY[::-1]
 
 
+def test_another_version_where_the_server_does_not_tell(site, tmp_path):
+    stopped(site, tmp_path / "x")
+    site.conditions = False  # the rest of the other file comes
+    site.files["/x"] = BODY[::-1]
+    assert get(site, tmp_path / "x") == len(BODY)
+    assert (tmp_path / "x").read_bytes() == BODY[::-1]
+
+
+def test_less_than_was_asked_for_is_not_the_whole(site, tmp_path):
+    stopped(site, tmp_path / "x")
+    site.most = 30_000
+    assert get(site, tmp_path / "x") == len(BODY)
+    assert (tmp_path / "x").read_bytes() == BODY
+
+
 def test_a_part_of_no_known_version_starts_anew(site, tmp_path):
     (tmp_path / "x.part").write_bytes(b"something")
     assert get(site, tmp_path / "x") == len(BODY)

@@ -1,4 +1,6 @@
+import gzip
 import io
+import random
 import tarfile
 
 import pytest
@@ -53,6 +55,8 @@ def test_files_are_written_below_the_folder(tmp_path):
         special("device", tarfile.CHRTYPE),
         special("pipe", tarfile.FIFOTYPE),
         ("old/link/x.jpg", b"x"),
+        (".", b"x"),
+        ("a" * 300, b"x"),
     ],
 )
 def test_what_is_unsafe_leaves_nothing(tmp_path, entry):
@@ -66,6 +70,31 @@ def test_what_is_unsafe_leaves_nothing(tmp_path, entry):
     assert not (out / "0").exists()
     assert list(elsewhere.iterdir()) == []
     assert not (tmp_path / "out.jpg").exists()
+
+
+def test_a_name_with_a_zero_byte(tmp_path):
+    info = tarfile.TarInfo("x")
+    info.pax_headers = {"path": "a\0b"}
+    with tarfile.open(
+        tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT
+    ) as tar:
+        tar.addfile(info)
+    with pytest.raises(unpack.UnsafeError, match="no file's name"):
+        unpack.unpack(tmp_path / "a.tar", tmp_path / "out")
+
+
+def test_one_name_for_a_file_and_a_folder(tmp_path):
+    tar = make(tmp_path / "a.tar", ("a", b"x"), ("a/b", b"x"))
+    with pytest.raises(unpack.UnsafeError, match="a is a file and a folder"):
+        unpack.unpack(tar, tmp_path / "out")
+
+
+def test_a_compressed_tar_that_was_cut(tmp_path):
+    tar = make(tmp_path / "a.tar", ("a", random.Random(0).randbytes(50_000)))
+    data = gzip.compress(tar.read_bytes())
+    tar.write_bytes(data[: len(data) // 2])
+    with pytest.raises(tarfile.TarError):
+        unpack.unpack(tar, tmp_path / "out")
 
 
 @pytest.mark.parametrize("data", [b"", b"no tar" * 500])

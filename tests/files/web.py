@@ -14,6 +14,8 @@ class Site:
         cut_after: bytes of a body after which the connection is cut; 0: never.
         cuts: how many times it still does so.
         ranges: whether it gives parts of files.
+        conditions: whether it looks at If-Range.
+        most: bytes of a part that it gives at most, whatever is asked; 0: all.
         codes: by path, codes that are answered first, one each time.
         wrong: by path, how many answers still have wrong bytes.
         delay: seconds before each block of 10,000 bytes.
@@ -23,7 +25,8 @@ class Site:
     def __init__(self, files):
         self.files = dict(files)
         self.cut_after, self.cuts = 0, 0
-        self.ranges = True
+        self.ranges = self.conditions = True
+        self.most = 0
         self.codes, self.wrong = {}, {}
         self.delay = 0.0
         self.asked = []
@@ -55,7 +58,9 @@ def handler(site):
                 self.send_error(code)
                 return
             body, start = site.files[self.path], 0
+            end = len(body)
             same = self.headers.get("If-Range") in (None, site.etag(self.path))
+            same = same or not site.conditions
             if wanted and site.ranges and same:
                 start = int(wanted.removeprefix("bytes=").rstrip("-"))
                 if start >= len(body):
@@ -64,19 +69,19 @@ def handler(site):
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return
+                end = min(end, start + site.most) if site.most else end
                 self.send_response(206)
                 self.send_header(
-                    "Content-Range",
-                    f"bytes {start}-{len(body) - 1}/{len(body)}",
+                    "Content-Range", f"bytes {start}-{end - 1}/{len(body)}"
                 )
             else:
                 self.send_response(200)
             self.send_header("ETag", site.etag(self.path))
-            self.send_header("Content-Length", str(len(body) - start))
+            self.send_header("Content-Length", str(end - start))
             self.end_headers()
             if wrong:
                 body = bytes(len(body))
-            self._send(body[start:])
+            self._send(body[start:end])
 
         def _send(self, body):
             with site.lock:

@@ -69,7 +69,7 @@ def test_search_finds_more_than_any_model_has():
         assert truth.gap(choice, votes) <= found.gap + 1e-9
 
 
-def test_a_useless_model_gets_no_weight():
+def test_a_useless_model_is_no_base_and_no_gain():
     votes, table = simulated([0.7, 0.0])
     found = ensemble_search.search(votes, Truth.of(table, votes.ids))
     worth = ensemble_search.cross_validate(votes, Truth.of(table, votes.ids))

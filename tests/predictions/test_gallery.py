@@ -27,5 +27,13 @@ def test_a_kind_that_does_not_occur():
 
 def test_nearest_by_angle():
     features = np.array([[10.0, 10], [0, 1], [0, 0]])
-    assert gallery.nearest(np.array([3.0, 2.9]), features) == 0
-    assert gallery.nearest(np.array([1.0, 50]), features) == 1
+    every = np.array([True, True, True])
+    assert gallery.nearest(np.array([3.0, 2.9]), features, every) == 0
+    assert gallery.nearest(np.array([1.0, 50]), features, every) == 1
+
+
+def test_a_picture_is_not_its_own_neighbour():
+    features = np.array([[10.0, 10], [0, 1], [0, 0]])
+    query = np.array([3.0, 2.9])
+    assert gallery.nearest(query, features, np.array([False, True, True])) == 1
+    assert gallery.nearest(query, features, np.zeros(3, bool)) is None

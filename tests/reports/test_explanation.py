@@ -23,7 +23,7 @@ def test_the_picture_the_heat_and_the_empty_cell_are_drawn(tmp_path):
         ("two", [Panel(None), Panel(red, "c", heat * 0, alone=True)]),
     ]
     path = tmp_path / "new" / "x.png"
-    explanation.draw(rows, path, "title")
+    explanation.draw(rows, path, "$_$ a $5 shop")  # no formula
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     half, middle = pixels.shape[1] // 2, pixels.shape[0] // 2
 
