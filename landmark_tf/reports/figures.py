@@ -35,9 +35,11 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> bytes:
             epoch = history["epoch"] + 1
             colour = f"C{number % 10}"
             style = "-" if number < 10 else "-."
-            axes.plot(epoch, history[validation], style, c=colour, label=label)
+            point = "o" if len(epoch) == 1 else ""  # which makes no line
+            look = {"c": colour, "marker": point}
+            axes.plot(epoch, history[validation], style, label=label, **look)
             if train:
-                axes.plot(epoch, history[train], "--", c=colour, alpha=0.5)
+                axes.plot(epoch, history[train], "--", alpha=0.5, **look)
                 known = history[train][np.isfinite(history[train])]
                 highest = max(highest, known.max() if len(known) else 0.0)
         if name == "loss" and highest > 0:
