@@ -12,8 +12,8 @@ the attention masks of networks that have them.
 
 draws, of a split of the run's dataset, the hardest pictures, the most confident
 mistakes and the most confident successes, each with the training picture of its
-own and of the named landmark that is nearest in the network's features, and
-lists them in gallery.csv.
+own and of the named landmark that is nearest in the network's features (of the
+first hundred of each), and lists them in gallery.csv.
 """
 
 import dataclasses
