@@ -15,7 +15,6 @@ The page is on http://127.0.0.1:7860, for this machine alone unless --host says
 otherwise; nothing leaves the machine.
 """
 
-import base64
 import dataclasses
 import html
 import io
@@ -230,12 +229,13 @@ def _cards(likely: "Sequence[tuple[str, float, np.ndarray | None]]") -> str:
 def _inline(picture: "np.ndarray") -> str:
     from PIL import Image
 
+    from landmark_tf.reports.page import data_url
+
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=90)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return (
         '<img alt="training picture" style="height: 10rem; width: 100%; '
-        f'object-fit: contain" src="data:image/jpeg;base64,{data}">'
+        f'object-fit: contain" src="{data_url(buffer.getvalue())}">'
     )
 
 

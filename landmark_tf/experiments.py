@@ -17,6 +17,7 @@ SIGTERM is passed on to that command; when it has saved what it has to, this one
 ends too, with code 75.
 """
 
+import codecs
 import dataclasses
 import hashlib
 import os
@@ -210,25 +211,24 @@ def _flagfiles(words: list[str], outer: tuple[str, ...] = ()) -> Iterator[str]:
 def _execute(step: Step, log: pathlib.Path) -> int:
     """Runs a command, its output on the screen and in a log."""
     words = [sys.executable, "-m", f"landmark_tf.{step.words[0]}"]
-    process = subprocess.Popen(
-        [*words, *step.words[1:]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    with (
-        preemption.watched(process.terminate) as asked,
-        open(log, "wb") as file,
-    ):
-        try:
-            for part in iter(lambda: process.stdout.read1(65536), b""):
-                # A notebook's has no bytes behind it; half a letter is rare.
-                sys.stdout.write(part.decode("utf-8", "replace"))
-                sys.stdout.flush()
-                file.write(part)
-        finally:
-            if process.poll() is None:  # this process is being stopped
-                process.terminate()
-            process.wait()
+    # Text, since a notebook's screen takes no bytes.
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    with open(log, "wb") as file:
+        process = subprocess.Popen(
+            [*words, *step.words[1:]],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        with preemption.watched(process.terminate) as asked:
+            try:
+                for part in iter(lambda: process.stdout.read1(65536), b""):
+                    sys.stdout.write(decoder.decode(part))
+                    sys.stdout.flush()
+                    file.write(part)
+            finally:
+                if process.poll() is None:  # this process is being stopped
+                    process.terminate()
+                process.wait()
     if asked():
         raise Preempted(f"stopped during {step}; the same command goes on")
     return process.returncode

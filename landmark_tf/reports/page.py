@@ -100,9 +100,14 @@ def _row(tag: str, kinds: Sequence[str], cells: Iterable[str]) -> str:
 
 
 def _image(data: bytes, what: str, style: str = "figure") -> str:
-    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
-    text = base64.b64encode(data).decode("ascii")
     return (
         f'<img class="{style}" alt="{html.escape(what)}" '
-        f'src="data:image/{kind};base64,{text}">'
+        f'src="{data_url(data)}">'
     )
+
+
+def data_url(data: bytes) -> str:
+    """The address of a PNG or JPEG that holds the picture itself."""
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    text = base64.b64encode(data).decode("ascii")
+    return f"data:image/{kind};base64,{text}"
